@@ -1,0 +1,149 @@
+#include "base/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
+namespace annx {
+namespace {
+
+class Job {
+ public:
+  Job(std::size_t count, const std::function<void(std::size_t)>& body)
+      : count_(count), body_(body) {}
+
+  void run() noexcept {
+    for (std::size_t i; (i = next_.fetch_add(1)) < count_;) {
+      try {
+        body_(i);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!error_) error_ = std::current_exception();
+        next_.store(count_);
+      }
+    }
+  }
+
+  void enter() { ++running_; }
+  void leave() noexcept {
+    // Under the mutex: the caller may destroy nothing that notify still touches, because it
+    // holds the job by shared_ptr, but it must not miss the wake-up.
+    const std::lock_guard lock(mutex_);
+    if (--running_ == 0) done_.notify_all();
+  }
+  void close_and_wait() {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    done_.wait(lock, [&] { return running_ == 0; });
+    if (error_) std::rethrow_exception(error_);
+  }
+  // A worker joins unless the caller has already seen the end.
+  bool try_enter() {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    ++running_;
+    return true;
+  }
+
+ private:
+  const std::size_t count_;
+  const std::function<void(std::size_t)>& body_;
+  std::atomic<std::size_t> next_{0};
+  std::mutex mutex_;
+  std::condition_variable done_;
+  std::size_t running_ = 0;
+  bool closed_ = false;
+  std::exception_ptr error_;
+};
+
+class Pool {
+ public:
+  void submit(const std::shared_ptr<Job>& job, std::size_t helpers) {
+    {
+      const std::lock_guard lock(mutex_);
+      while (workers_ < helpers) {
+        std::thread([this] { work(); }).detach();
+        ++workers_;
+      }
+      for (std::size_t i = 0; i < helpers; ++i) queue_.push_back(job);
+    }
+    helpers == 1 ? ready_.notify_one() : ready_.notify_all();
+  }
+
+ private:
+  [[noreturn]] void work() {
+    for (;;) {
+      std::shared_ptr<Job> job;
+      {
+        std::unique_lock lock(mutex_);
+        ready_.wait(lock, [&] { return !queue_.empty(); });
+        job = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      if (job->try_enter()) {
+        job->run();
+        job->leave();
+      }
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<std::shared_ptr<Job>> queue_;
+  std::size_t workers_ = 0;
+};
+
+// Never destroyed: workers may outlive static destruction. A forked child has none of the
+// parent's threads, so it starts over with a new pool.
+std::atomic<Pool*> g_pool{nullptr};
+
+Pool& pool() {
+  Pool* current = g_pool.load();
+  if (current == nullptr) {
+    auto* fresh = new Pool;
+    if (g_pool.compare_exchange_strong(current, fresh)) {
+      current = fresh;
+#if !defined(_WIN32)
+      static const int registered =
+          pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr); });
+      (void)registered;
+#endif
+    } else {
+      delete fresh;
+    }
+  }
+  return *current;
+}
+
+}  // namespace
+
+std::size_t hardware_threads() {
+  return std::max<std::size_t>(1, std::thread::hardware_concurrency());
+}
+
+void parallel_for(std::size_t count, std::size_t num_threads,
+                  const std::function<void(std::size_t)>& body) {
+  const std::size_t helpers = std::min(num_threads, count) - (count == 0 ? 0 : 1);
+  if (count == 0 || helpers == 0) {
+    for (std::size_t i = 0; i < count; ++i) body(i);
+    return;
+  }
+  const auto job = std::make_shared<Job>(count, body);
+  job->enter();
+  pool().submit(job, helpers);
+  job->run();
+  job->leave();
+  job->close_and_wait();
+}
+
+}  // namespace annx

@@ -1,0 +1,310 @@
+// annx._native.Core: the Protocol of _backends/base.py over annx::Index.
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/errors.h"
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "index/index.h"
+
+namespace annx::bindings {
+namespace {
+
+template <class T>
+T lookup(const std::map<std::string, T>& names, const std::string& name, const char* what) {
+  const auto found = names.find(name);
+  if (found != names.end()) return found->second;
+  throw ParameterError(std::string("unknown ") + what + " " + name);
+}
+
+Metric metric_of(const std::string& name) {
+  static const std::map<std::string, Metric> names{{"l2", Metric::kL2},
+                                                   {"ip", Metric::kInnerProduct},
+                                                   {"cosine", Metric::kCosine},
+                                                   {"hamming", Metric::kHamming}};
+  return lookup(names, name, "metric");
+}
+
+Codec codec_of(const std::string& name) {
+  static const std::map<std::string, Codec> names{
+      {"f32", Codec::kF32}, {"f16", Codec::kF16}, {"bf16", Codec::kBF16},
+      {"i8", Codec::kI8},   {"u8", Codec::kU8},   {"b1", Codec::kB1}};
+  return lookup(names, name, "codec");
+}
+
+py::dtype dtype_of(Codec codec) {
+  switch (codec) {
+    case Codec::kF32:
+      return py::dtype("float32");
+    case Codec::kF16:
+      return py::dtype("float16");
+    case Codec::kBF16:
+      return py::dtype("uint16");
+    case Codec::kI8:
+      return py::dtype("int8");
+    default:
+      return py::dtype("uint8");
+  }
+}
+
+const char* reason(Defect defect) {
+  switch (defect) {
+    case Defect::kNaN:
+      return "nan";
+    case Defect::kInfinite:
+      return "inf";
+    case Defect::kOverflow:
+      return "overflow";
+    default:
+      return "zero";
+  }
+}
+
+[[noreturn]] void throw_bad_query(std::size_t row, Defect defect) {
+  const std::string at = "query " + std::to_string(row);
+  switch (defect) {
+    case Defect::kZero:
+      throw ZeroVectorError(at + " is a zero vector, which has no direction under cosine");
+    case Defect::kOverflow:
+      throw NonFiniteError(at + " is too long: its squared norm overflows float32");
+    default:
+      throw NonFiniteError(at + " holds " + (defect == Defect::kNaN ? "NaN" : "infinity"));
+  }
+}
+
+// Lets Python handle signals, and calls `poll` where there is one.
+Poll make_poll(const py::object& poll) {
+  using Clock = std::chrono::steady_clock;
+  static constexpr auto kInterval = std::chrono::milliseconds(30);
+  return [poll, last = Clock::now()](std::size_t done) mutable {
+    const auto now = Clock::now();
+    if (now - last < kInterval) return;
+    last = now;
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (!poll.is_none()) poll(done);
+  };
+}
+
+class Core {
+ public:
+  Core(std::size_t dim, const std::string& metric, const std::string& codec, std::size_t M,
+       std::size_t ef_construction, std::uint64_t seed)
+      : space_(dim, metric_of(metric), codec_of(codec)),
+        dtype_(dtype_of(space_.codec())),
+        index_(space_, {M, ef_construction, seed}) {}
+
+  std::size_t size() const { return index_.size(); }
+
+  void reserve(std::size_t capacity) {
+    const py::gil_scoped_release release;
+    index_.reserve(capacity);
+  }
+
+  py::object find_bad_row(const py::array& rows) const {
+    const std::size_t count = check(rows);
+    const std::byte* data = bytes(rows);
+    std::optional<std::pair<std::size_t, Defect>> bad;
+    {
+      const py::gil_scoped_release release;
+      bad = index_.find_bad_row(data, count);
+    }
+    if (!bad) return py::none();
+    return py::make_tuple(bad->first, reason(bad->second));
+  }
+
+  std::size_t add(const py::array& rows, const py::object& labels, std::size_t num_threads,
+                  const py::object& poll) {
+    const std::size_t count = check(rows);
+    const std::byte* data = bytes(rows);
+    std::optional<std::span<const Label>> given;
+    if (!labels.is_none()) {
+      const auto array = expect<Label>(labels, 1, "labels");
+      if (static_cast<std::size_t>(array.size()) != count) {
+        throw ParameterError("expected " + std::to_string(count) + " labels, got " +
+                             std::to_string(array.size()));
+      }
+      given = std::span<const Label>(array.data(), count);
+    }
+    const Poll check_signals = make_poll(poll);
+    const py::gil_scoped_release release;
+    return index_.add(data, count, given, num_threads, check_signals);
+  }
+
+  py::tuple search(const py::array& queries, std::size_t k, std::size_t ef,
+                   std::size_t num_threads, const py::object& poll) const {
+    return run(queries, k, [&](const std::byte* data, std::size_t count, Label* labels,
+                               float* distances) {
+      if (count == 1) {
+        const py::gil_scoped_release release;
+        index_.search(data, count, k, ef, 1, nullptr, labels, distances);
+        return;
+      }
+      const Poll check_signals = make_poll(poll);
+      const py::gil_scoped_release release;
+      index_.search(data, count, k, ef, num_threads, check_signals, labels, distances);
+    });
+  }
+
+  py::tuple exact_search(const py::array& queries, std::size_t k, std::size_t num_threads,
+                         const py::object& poll) const {
+    return run(queries, k, [&](const std::byte* data, std::size_t count, Label* labels,
+                               float* distances) {
+      const Poll check_signals = make_poll(poll);
+      const py::gil_scoped_release release;
+      index_.exact_search(data, count, k, num_threads, check_signals, labels, distances);
+    });
+  }
+
+  py::array get(const py::array& labels) const {
+    const auto wanted = expect<Label>(labels, 1, "labels");
+    const std::size_t count = static_cast<std::size_t>(wanted.size());
+    py::array rows(dtype_, {count, space_.columns()});
+    auto* out = static_cast<std::byte*>(rows.mutable_data());
+    const std::span<const Label> span(wanted.data(), count);
+    const py::gil_scoped_release release;
+    index_.get(span, out);
+    return rows;
+  }
+
+  py::array_t<bool> contains(const py::array& labels) const {
+    const auto asked = expect<Label>(labels, 1, "labels");
+    py::array_t<bool> out(asked.size());
+    for (py::ssize_t i = 0; i < asked.size(); ++i) {
+      out.mutable_data()[i] = index_.contains(asked.data()[i]);
+    }
+    return out;
+  }
+
+  py::array_t<Label> labels() const {
+    std::vector<Label> all = index_.labels();
+    const auto count = static_cast<py::ssize_t>(all.size());
+    return to_array(std::move(all), {count});
+  }
+
+  py::dict export_state() const {
+    IndexState state;
+    {
+      const py::gil_scoped_release release;
+      state = index_.export_state();
+    }
+    const auto n = static_cast<py::ssize_t>(state.labels.size());
+    const auto stride = static_cast<py::ssize_t>(space_.stride());
+    const auto M = static_cast<py::ssize_t>(index_.options().M);
+    py::dict out;
+    out["rows"] = to_array(std::move(state.rows), {n, stride});
+    out["links"] = to_array(std::move(state.links), {n, 2 * M});
+    out["labels"] = to_array(std::move(state.labels), {n});
+    if (space_.normalises()) {
+      out["norms"] = to_array(std::move(state.norms), {n});
+    } else {
+      out["norms"] = py::none();
+    }
+    const auto twins = static_cast<py::ssize_t>(state.twins.size()) / 2;
+    out["twins"] = to_array(std::move(state.twins), {twins, 2});
+    py::list levels;
+    for (IndexState::Level& level : state.levels) {
+      const auto count = static_cast<py::ssize_t>(level.down.size());
+      levels.append(py::make_tuple(to_array(std::move(level.down), {count}),
+                                   to_array(std::move(level.links), {count, M})));
+    }
+    out["levels"] = levels;
+    out["entry"] = state.entry;
+    return out;
+  }
+
+  void import_state(const py::dict& from) {
+    IndexState state;
+    const auto copy = [](auto& to, const auto& array) {
+      to.assign(array.data(), array.data() + array.size());
+    };
+    copy(state.rows, expect<std::uint8_t>(from["rows"], 2, "rows"));
+    copy(state.links, expect<Slot>(from["links"], 2, "links"));
+    copy(state.labels, expect<Label>(from["labels"], 1, "labels"));
+    if (space_.normalises()) copy(state.norms, expect<float>(from["norms"], 1, "norms"));
+    copy(state.twins, expect<Slot>(from["twins"], 2, "twins"));
+    for (const py::handle item : from["levels"]) {
+      const auto level = py::cast<py::tuple>(item);
+      IndexState::Level to;
+      copy(to.down, expect<Slot>(level[0], 1, "down"));
+      copy(to.links, expect<Slot>(level[1], 2, "links"));
+      state.levels.push_back(std::move(to));
+    }
+    state.entry = py::cast<Slot>(from["entry"]);
+    const py::gil_scoped_release release;
+    index_.import_state(state);
+  }
+
+  py::dict memory() const {
+    const MemoryUse use = index_.memory();
+    py::dict out;
+    out["rows"] = use.rows;
+    out["links"] = use.links;
+    out["upper"] = use.upper;
+    out["labels"] = use.labels;
+    out["lookup"] = use.lookup;
+    out["scratch"] = use.scratch;
+    return out;
+  }
+
+ private:
+  static const std::byte* bytes(const py::array& array) {
+    return static_cast<const std::byte*>(array.data());
+  }
+
+  // Number of rows of a clean array: the door above has converted it.
+  std::size_t check(const py::array& rows) const {
+    const py::ssize_t ndim = rows.ndim();
+    if (rows.dtype().num() != dtype_.num() || ndim < 1 || ndim > 2 ||
+        rows.shape(ndim - 1) != static_cast<py::ssize_t>(space_.columns()) ||
+        (rows.flags() & py::array::c_style) == 0) {
+      throw py::type_error("expected C-contiguous rows of the index's element type and dim");
+    }
+    return ndim == 1 ? 1 : static_cast<std::size_t>(rows.shape(0));
+  }
+
+  template <class Body>
+  py::tuple run(const py::array& queries, std::size_t k, const Body& body) const {
+    const std::size_t count = check(queries);
+    const std::byte* data = bytes(queries);
+    if (const auto bad = index_.find_bad_row(data, count)) throw_bad_query(bad->first, bad->second);
+    py::array_t<Label> labels({count, k});
+    py::array_t<float> distances({count, k});
+    body(data, count, labels.mutable_data(), distances.mutable_data());
+    return py::make_tuple(std::move(labels), std::move(distances));
+  }
+
+  Space space_;
+  py::dtype dtype_;
+  Index index_;
+};
+
+}  // namespace
+
+void bind_index(py::module_& module) {
+  py::class_<Core>(module, "Core", "An index over clean arrays; see annx._backends.base.Core.")
+      .def(py::init<std::size_t, const std::string&, const std::string&, std::size_t, std::size_t,
+                    std::uint64_t>(),
+           py::arg("dim"), py::arg("metric"), py::arg("codec"), py::arg("M"),
+           py::arg("ef_construction"), py::arg("seed"))
+      .def("__len__", &Core::size)
+      .def("reserve", &Core::reserve, py::arg("capacity"))
+      .def("find_bad_row", &Core::find_bad_row, py::arg("rows"))
+      .def("add", &Core::add, py::arg("rows"), py::arg("labels"), py::arg("num_threads"),
+           py::arg("poll") = py::none())
+      .def("search", &Core::search, py::arg("queries"), py::arg("k"), py::arg("ef_search"),
+           py::arg("num_threads"), py::arg("poll") = py::none())
+      .def("exact_search", &Core::exact_search, py::arg("queries"), py::arg("k"),
+           py::arg("num_threads"), py::arg("poll") = py::none())
+      .def("get", &Core::get, py::arg("labels"))
+      .def("contains", &Core::contains, py::arg("labels"))
+      .def("labels", &Core::labels)
+      .def("export_state", &Core::export_state)
+      .def("import_state", &Core::import_state, py::arg("state"))
+      .def("memory", &Core::memory);
+}
+
+}  // namespace annx::bindings

@@ -1,0 +1,103 @@
+// The kernels by instruction set, for tests and benchmarks, and what the CPU offers.
+#include <map>
+#include <string>
+
+#include "base/cpu.h"
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "kernels/dispatch.h"
+
+namespace annx::bindings {
+namespace {
+
+const kernels::Kernel& find(const std::string& isa, const std::string& operation,
+                            const std::string& type) {
+  static const std::map<std::string, kernels::Type> types{{"f32", kernels::kF32},
+                                                          {"f16", kernels::kF16},
+                                                          {"bf16", kernels::kBF16},
+                                                          {"i8", kernels::kI8},
+                                                          {"u8", kernels::kU8}};
+  const kernels::KernelTable& table = kernels::table_for(isa);
+  if (operation == "hamming" && type == "u8") return table.hamming;
+  const auto found = types.find(type);
+  if (found != types.end() && operation == "l2") return table.l2[found->second];
+  if (found != types.end() && operation == "dot") return table.dot[found->second];
+  throw py::value_error("no kernel " + operation + " for " + type);
+}
+
+// Rows as bytes, so that tests can place them at any address. `slots` null: rows in sequence.
+py::array_t<float> distances(const std::string& isa, const std::string& operation,
+                             const std::string& type, const py::buffer& query,
+                             const py::buffer& rows, std::size_t stride, std::size_t dim,
+                             const py::object& slots) {
+  const kernels::Kernel& kernel = find(isa, operation, type);
+  const py::buffer_info q = query.request();
+  const py::buffer_info r = rows.request();
+  const auto* base = static_cast<const unsigned char*>(r.ptr);
+  const std::size_t element = type == "f32" ? 4 : type == "i8" || type == "u8" ? 1 : 2;
+  const auto available = static_cast<std::size_t>(r.size * r.itemsize);
+  if (static_cast<std::size_t>(q.size * q.itemsize) < dim * element || stride < dim * element) {
+    throw py::value_error("query or stride shorter than dim elements");
+  }
+  if (slots.is_none()) {
+    const std::size_t count = available / stride;
+    py::array_t<float> out(static_cast<py::ssize_t>(count));
+    kernel.many(q.ptr, base, stride, nullptr, count, dim, out.mutable_data());
+    return out;
+  }
+  const auto wanted = expect<std::uint32_t>(slots, 1, "slots");
+  for (py::ssize_t i = 0; i < wanted.size(); ++i) {
+    if ((wanted.data()[i] + std::size_t{1}) * stride > available) {
+      throw py::value_error("slot past the end of rows");
+    }
+  }
+  py::array_t<float> out(wanted.size());
+  kernel.many(q.ptr, base, stride, wanted.data(), static_cast<std::size_t>(wanted.size()), dim,
+              out.mutable_data());
+  return out;
+}
+
+float distance(const std::string& isa, const std::string& operation, const std::string& type,
+               const py::buffer& query, const py::buffer& row, std::size_t dim) {
+  const kernels::Kernel& kernel = find(isa, operation, type);
+  const std::size_t bytes = dim * (type == "f32" ? 4 : type == "i8" || type == "u8" ? 1 : 2);
+  const py::buffer_info q = query.request();
+  const py::buffer_info r = row.request();
+  if (static_cast<std::size_t>(q.size * q.itemsize) < bytes ||
+      static_cast<std::size_t>(r.size * r.itemsize) < bytes) {
+    throw py::value_error("query or row shorter than dim elements");
+  }
+  return kernel.one(q.ptr, r.ptr, dim);
+}
+
+py::dict cpu_info() {
+  const CpuFeatures& cpu = cpu_features();
+  py::dict features;
+  features["avx2"] = cpu.avx2;
+  features["avx512"] = cpu.avx512;
+  features["avx512_vnni"] = cpu.avx512_vnni;
+  features["avx512_bf16"] = cpu.avx512_bf16;
+  features["avx512_vpopcntdq"] = cpu.avx512_vpopcntdq;
+  py::list isas;
+  for (const std::string& isa : kernels::available_isas()) isas.append(isa);
+  py::dict info;
+  info["isa"] = kernels::selected_isa();
+  info["available"] = isas;
+  info["features"] = features;
+  return info;
+}
+
+}  // namespace
+
+void bind_kernels(py::module_& module) {
+  module.def("cpu_info", &cpu_info, "Instruction sets: the one in use, those available.");
+  module.def("kernel_distances", &distances, py::arg("isa"), py::arg("operation"), py::arg("type"),
+             py::arg("query"), py::arg("rows"), py::arg("stride"), py::arg("dim"),
+             py::arg("slots") = py::none(),
+             "One query against many rows of `stride` bytes, by the named kernel.");
+  module.def("kernel_distance", &distance, py::arg("isa"), py::arg("operation"), py::arg("type"),
+             py::arg("query"), py::arg("row"), py::arg("dim"),
+             "One query against one row, by the named kernel.");
+}
+
+}  // namespace annx::bindings

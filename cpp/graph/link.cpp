@@ -1,0 +1,177 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/thread_pool.h"
+#include "graph/graph.h"
+
+namespace annx {
+
+std::size_t Graph::tree_degree(Slot slot) const noexcept {
+  const Slot* row = links() + std::size_t{slot} * degree();
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) count += row[i] >> 31;
+  return count;
+}
+
+// The nearest chosen neighbour with room for a child. Where none has room, some descendant of
+// the nearest has: a leaf has one tree edge, and M is at least 2.
+Slot Graph::find_parent(const std::vector<Batch::Edge>& forward) const {
+  for (const Batch::Edge& edge : forward) {
+    if (tree_degree(edge.id) < options_.M) return edge.id;
+  }
+  std::vector<Slot> queue{forward.front().id};
+  for (std::size_t next = 0;; ++next) {
+    const Slot* row = links() + std::size_t{queue[next]} * degree();
+    for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) {
+      if ((row[i] & kTreeFlag) == 0) continue;
+      const Slot slot = row[i] & kSlotMask;
+      if (tree_degree(slot) < options_.M) return slot;
+      queue.push_back(slot);
+    }
+  }
+}
+
+// Writes a new node's row of level 0 and hangs it into the tree.
+Slot Graph::adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch) {
+  const Slot parent = find_parent(forward);
+  auto edge = std::find_if(forward.begin(), forward.end(),
+                           [=](const Batch::Edge& e) { return e.id == parent; });
+  if (edge == forward.end()) {
+    const float distance = vectors_.distance(vectors_.query(child), parent);
+    if (forward.size() == degree()) forward.pop_back();
+    edge = forward.insert(forward.end(), {parent, distance, true});
+  }
+  Slot* row = links() + std::size_t{child} * degree();
+  for (const Batch::Edge& e : forward) {
+    *row++ = e.id | (e.occluded ? kOccludedFlag : 0) | (e.id == parent ? kTreeFlag : 0);
+  }
+  accept_base(parent, child, edge->distance, kTreeFlag, scratch);
+  return parent;
+}
+
+// The other direction of an edge: `target` takes `source` as a neighbour. A full row loses the
+// farthest of its occluded edges, or of all but the tree's. That is Algorithm 4 with fill-up
+// kept up to date edge by edge: 2 x degree distances instead of up to degree^2 / 2.
+void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scratch& scratch) {
+  Slot* row = links() + std::size_t{target} * degree();
+  std::size_t count = 0;
+  for (; count < degree() && row[count] != kNoLink; ++count) {
+    scratch.slots[count] = row[count] & kSlotMask;
+  }
+  float* near = scratch.near.data();
+  float* across = scratch.across.data();
+  vectors_.distances(vectors_.query(source), scratch.slots.data(), count, across);
+  vectors_.distances(vectors_.query(target), scratch.slots.data(), count, near);
+
+  bool occluded = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    occluded |= (row[i] & kOccludedFlag) == 0 && near[i] < distance && across[i] < distance;
+  }
+  if (!occluded) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (near[i] > distance && across[i] < near[i]) row[i] |= kOccludedFlag;
+    }
+  }
+  const Slot link = source | flag | (occluded ? kOccludedFlag : 0);
+  if (count < degree()) {
+    row[count] = link;
+    return;
+  }
+  // An occluded edge goes before any other, among equals the farthest.
+  std::size_t victim = count;
+  std::pair<bool, float> worst{occluded, distance};
+  bool found = (flag & kTreeFlag) == 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if ((row[i] & kTreeFlag) != 0) continue;
+    const std::pair<bool, float> rank{(row[i] & kOccludedFlag) != 0, near[i]};
+    if (!found || rank > worst) {
+      worst = rank;
+      victim = i;
+      found = true;
+    }
+  }
+  if (victim < count) row[victim] = link;
+}
+
+// On upper levels, which hold one row in M, Algorithm 4 runs over the whole row.
+void Graph::accept_upper(const Proposal& proposal, Scratch& scratch) {
+  UpperLevel& upper = levels_[proposal.level - 1];
+  Slot* row = &upper.links[std::size_t{proposal.target} * options_.M];
+  std::size_t count = 0;
+  while (count < options_.M && row[count] != kNoLink) ++count;
+  if (count < options_.M) {
+    row[count] = proposal.source;
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) scratch.slots[i] = upper.slots[row[i]];
+  vectors_.distances(vectors_.query(upper.slots[proposal.target]), scratch.slots.data(), count,
+                     scratch.near.data());
+  scratch.candidates.clear();
+  for (std::size_t i = 0; i < count; ++i) scratch.candidates.push_back({scratch.near[i], row[i]});
+  scratch.candidates.push_back({proposal.distance, proposal.source});
+  std::stable_sort(scratch.candidates.begin(), scratch.candidates.end(),
+                   [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
+  std::vector<Batch::Edge> edges;
+  select(layer(proposal.level), options_.M, scratch, edges);
+  for (std::size_t i = 0; i < edges.size(); ++i) row[i] = edges[i].id;
+}
+
+void Graph::link(const Batch& batch, std::size_t num_threads, ScratchPool& scratches) {
+  std::vector<Proposal> proposals;
+  {
+    ScratchPool::Lease lease(scratches);
+    Scratch& scratch = *lease;
+    make_room(scratch);
+    for (const Batch::Node& node : batch.nodes) {
+      clear(node.slot);
+      // The first node of all has no one to link to.
+      const Slot parent =
+          node.forward[0].empty() ? kNoLink : adopt(node.slot, node.forward[0], scratch);
+      for (const Batch::Edge& edge : node.forward[0]) {
+        if (edge.id != parent) proposals.push_back({0, edge.id, node.slot, edge.distance});
+      }
+      for (std::size_t level = 1; level < node.forward.size(); ++level) {
+        Slot* row = &levels_[level - 1].links[node.numbers[level] * options_.M];
+        for (const Batch::Edge& edge : node.forward[level]) {
+          *row++ = edge.id;
+          proposals.push_back({level, edge.id, node.numbers[level], edge.distance});
+        }
+      }
+    }
+  }
+
+  // Each target takes its proposals in order, whichever thread serves it.
+  const auto place = [](const Proposal& p) { return std::pair(p.level, p.target); };
+  std::stable_sort(proposals.begin(), proposals.end(),
+                   [&](const Proposal& a, const Proposal& b) { return place(a) < place(b); });
+  std::vector<std::size_t> starts;
+  for (std::size_t i = 0; i < proposals.size(); ++i) {
+    if (i == 0 || place(proposals[i - 1]) != place(proposals[i])) starts.push_back(i);
+  }
+  starts.push_back(proposals.size());
+  constexpr std::size_t kTargets = 64;  // a task: some 100 microseconds
+  const std::size_t targets = starts.size() - 1;
+  parallel_for((targets + kTargets - 1) / kTargets, num_threads, [&](std::size_t task) {
+    ScratchPool::Lease lease(scratches);
+    Scratch& scratch = *lease;
+    make_room(scratch);
+    const std::size_t end = starts[std::min(targets, (task + 1) * kTargets)];
+    for (std::size_t i = starts[task * kTargets]; i < end; ++i) {
+      const Proposal& p = proposals[i];
+      if (p.level == 0) {
+        accept_base(p.target, p.source, p.distance, 0, scratch);
+      } else {
+        accept_upper(p, scratch);
+      }
+    }
+  });
+
+  for (const Batch::Node& node : batch.nodes) {
+    const std::size_t level = node.numbers.size() - 1;
+    if (entry_ != kNoLink && level <= top_) continue;
+    top_ = level;
+    entry_ = node.numbers[level];
+  }
+}
+
+}  // namespace annx

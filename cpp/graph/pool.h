@@ -1,0 +1,76 @@
+// The beam of a search: the nearest nodes so far, sorted, each marked when expanded.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+#include "base/types.h"
+
+namespace annx {
+
+struct Neighbor {
+  float distance;
+  Slot id;
+};
+
+class Pool {
+ public:
+  void reset(std::size_t capacity) {
+    if (entries_.size() < capacity + 1) entries_.resize(capacity + 1);
+    capacity_ = capacity;
+    size_ = 0;
+    next_ = 0;
+  }
+
+  std::size_t size() const noexcept { return size_; }
+  Neighbor operator[](std::size_t i) const noexcept {
+    return {entries_[i].distance, entries_[i].id & ~kExpanded};
+  }
+
+  bool accepts(float distance) const noexcept {
+    return size_ < capacity_ || distance < entries_[size_ - 1].distance;
+  }
+
+  // The caller has asked accepts().
+  void insert(float distance, Slot id) noexcept {
+    Neighbor* first = entries_.data();
+    Neighbor* place = std::upper_bound(
+        first, first + size_, distance,
+        [](float d, const Neighbor& entry) noexcept { return d < entry.distance; });
+    std::memmove(place + 1, place, static_cast<std::size_t>(first + size_ - place) * sizeof *place);
+    *place = {distance, id};
+    size_ = std::min(size_ + 1, capacity_);
+    next_ = std::min(next_, static_cast<std::size_t>(place - first));
+  }
+
+  // The nearest node not yet expanded, which this marks; false when there is none.
+  bool pop(Slot& id) noexcept {
+    if (next_ >= size_) return false;
+    id = entries_[next_].id;
+    entries_[next_].id |= kExpanded;
+    do {
+      ++next_;
+    } while (next_ < size_ && (entries_[next_].id & kExpanded) != 0);
+    return true;
+  }
+
+  // The node that pop would return; false when there is none.
+  bool peek(Slot& id) const noexcept {
+    if (next_ >= size_) return false;
+    id = entries_[next_].id;
+    return true;
+  }
+
+ private:
+  static constexpr Slot kExpanded = 1U << 31;
+
+  // One more than capacity: insertion shifts before the last one falls off.
+  std::vector<Neighbor> entries_;
+  std::size_t capacity_ = 0;
+  std::size_t size_ = 0;
+  std::size_t next_ = 0;
+};
+
+}  // namespace annx

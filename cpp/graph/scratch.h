@@ -1,0 +1,72 @@
+// What one search or insertion needs, kept between calls so that none allocates.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/types.h"
+#include "graph/pool.h"
+#include "graph/visited.h"
+
+namespace annx {
+
+struct Scratch {
+  Pool pool;
+  Visited visited;
+  std::vector<Slot> ids;      // gathered neighbours, by number on their level
+  std::vector<Slot> slots;    // the same by slot
+  std::vector<float> near;    // their distances from one end of an edge
+  std::vector<float> across;  // and from the other
+  std::vector<Neighbor> candidates;
+  std::vector<std::byte> work;
+};
+
+class ScratchPool {
+ public:
+  class Lease {
+   public:
+    explicit Lease(ScratchPool& pool) : pool_(pool), scratch_(pool.take()) {}
+    ~Lease() { pool_.give(std::move(scratch_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Scratch& operator*() noexcept { return *scratch_; }
+
+   private:
+    ScratchPool& pool_;
+    std::unique_ptr<Scratch> scratch_;
+  };
+
+  std::size_t bytes() {
+    const std::lock_guard lock(mutex_);
+    std::size_t total = 0;
+    for (const auto& scratch : free_) total += scratch->visited.bytes();
+    return total;
+  }
+
+ private:
+  std::unique_ptr<Scratch> take() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        auto scratch = std::move(free_.back());
+        free_.pop_back();
+        return scratch;
+      }
+      // Room to take every scratch back, so that returning one cannot throw.
+      free_.reserve(made_ + 1);
+      ++made_;
+    }
+    return std::make_unique<Scratch>();
+  }
+  void give(std::unique_ptr<Scratch> scratch) noexcept {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(scratch));
+  }
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Scratch>> free_;
+  std::size_t made_ = 0;
+};
+
+}  // namespace annx

@@ -1,0 +1,97 @@
+// An index: rows, labels, twins and graph, safe to use from any threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/gate.h"
+#include "base/types.h"
+#include "graph/graph.h"
+#include "storage/label_map.h"
+#include "storage/twins.h"
+#include "storage/vectors.h"
+
+namespace annx {
+
+// Called between batches on the caller's thread with the number of rows finished; may throw.
+using Poll = std::function<void(std::size_t)>;
+
+// Everything that an index holds, as plain arrays (see State in _backends/base.py).
+struct IndexState {
+  struct Level {
+    std::vector<Slot> down;
+    std::vector<Slot> links;
+  };
+  std::vector<std::uint8_t> rows;
+  std::vector<Slot> links;
+  std::vector<Label> labels;
+  std::vector<float> norms;
+  std::vector<Slot> twins;  // pairs of slot and representative
+  std::vector<Level> levels;
+  Slot entry = 0;
+};
+
+struct MemoryUse {
+  std::size_t rows, links, upper, labels, lookup, scratch;
+};
+
+class Index {
+ public:
+  Index(const Space& space, const GraphOptions& options);
+
+  const Space& space() const noexcept { return vectors_.space(); }
+  const GraphOptions& options() const noexcept { return graph_.options(); }
+  std::size_t size() const;
+
+  void reserve(std::size_t capacity);
+  // `input` holds `count` rows; an empty `labels` numbers on. Returns the first slot.
+  std::size_t add(const std::byte* input, std::size_t count, std::optional<std::span<const Label>> labels,
+                  std::size_t num_threads, const Poll& poll);
+
+  // Writes k labels and distances a query, padded with kNoLabel and infinity.
+  void search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,
+              std::size_t num_threads, const Poll& poll, Label* labels, float* distances) const;
+  void exact_search(const std::byte* queries, std::size_t count, std::size_t k,
+                    std::size_t num_threads, const Poll& poll, Label* labels,
+                    float* distances) const;
+
+  // First row that cannot be stored.
+  std::optional<std::pair<std::size_t, Defect>> find_bad_row(const std::byte* input,
+                                                             std::size_t count) const;
+
+  bool contains(Label label) const;
+  // Throws LabelError if one is missing.
+  void get(std::span<const Label> labels, std::byte* output) const;
+  std::vector<Label> labels() const;
+
+  IndexState export_state() const;
+  // Of validated arrays, into an empty index.
+  void import_state(const IndexState& state);
+  MemoryUse memory() const;
+
+ private:
+  void add_batch(const std::byte* input, std::size_t count, std::span<const Label> labels,
+                 std::size_t num_threads);
+  void grow(std::size_t rows, bool custom_labels);
+  void search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
+                  Label* labels, float* distances) const;
+  template <class Body>
+  void for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
+                   const Body& body) const;
+
+  std::mutex writer_;  // one writer at a time
+  mutable Gate gate_;  // held by readers, and by the writer while it changes what they read
+  Vectors vectors_;
+  LabelMap labels_;
+  Twins twins_;
+  Graph graph_;
+  std::size_t size_ = 0;
+  mutable ScratchPool scratch_;
+};
+
+}  // namespace annx

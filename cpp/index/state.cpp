@@ -1,0 +1,93 @@
+// Index to plain arrays and back.
+#include <algorithm>
+#include <cstring>
+
+#include "index/index.h"
+
+namespace annx {
+
+IndexState Index::export_state() const {
+  const Gate::Reader reader(gate_);
+  IndexState state;
+  const std::size_t stride = space().stride();
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(vectors_.base());
+  state.rows.assign(bytes, bytes + size_ * stride);
+  state.links.assign(graph_.links(), graph_.links() + size_ * graph_.degree());
+  state.labels.resize(size_);
+  for (std::size_t i = 0; i < size_; ++i) state.labels[i] = labels_[static_cast<Slot>(i)];
+  if (space().normalises()) {
+    state.norms.resize(size_);
+    for (std::size_t i = 0; i < size_; ++i) state.norms[i] = vectors_.norm(static_cast<Slot>(i));
+  }
+  std::vector<std::pair<Slot, Slot>> twins;
+  for (const auto& [representative, slots] : twins_.groups()) {
+    for (const Slot slot : slots) twins.emplace_back(slot, representative);
+  }
+  std::sort(twins.begin(), twins.end());
+  for (const auto& [slot, representative] : twins) {
+    state.twins.push_back(slot);
+    state.twins.push_back(representative);
+  }
+  for (std::size_t l = 0; l < graph_.top(); ++l) {
+    const UpperLevel& level = graph_.levels()[l];
+    const std::size_t links = level.count * graph_.options().M;
+    state.levels.push_back({{level.down.data(), level.down.data() + level.count},
+                            {level.links.data(), level.links.data() + links}});
+  }
+  state.entry = size_ == 0 ? 0 : graph_.entry();
+  return state;
+}
+
+void Index::import_state(const IndexState& state) {
+  const std::lock_guard writer(writer_);
+  const std::lock_guard exclusive(gate_);
+  const std::size_t rows = state.labels.size();
+  bool custom = false;
+  for (std::size_t i = 0; i < rows; ++i) custom |= state.labels[i] != static_cast<Label>(i);
+
+  std::vector<UpperLevel> levels;
+  for (const IndexState::Level& from : state.levels) {
+    UpperLevel level;
+    level.count = from.down.size();
+    level.grow(level.count, graph_.options().M);
+    std::copy(from.down.begin(), from.down.end(), level.down.data());
+    std::copy(from.links.begin(), from.links.end(), level.links.data());
+    for (std::size_t i = 0; i < level.count; ++i) {
+      level.slots[i] = levels.empty() ? from.down[i] : levels.back().slots[from.down[i]];
+    }
+    levels.push_back(std::move(level));
+  }
+  graph_.reserve(rows);
+  vectors_.reserve(rows);
+  labels_.reserve(rows, custom);
+  if (rows == 0) return;
+  std::memcpy(vectors_.row(0), state.rows.data(), state.rows.size());
+  std::copy(state.norms.begin(), state.norms.end(), vectors_.norms());
+  std::copy(state.links.begin(), state.links.end(), graph_.links());
+  twins_.reserve(rows, vectors_.base());
+  std::size_t twin = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    if (twin < state.twins.size() && state.twins[twin] == i) {
+      twins_.add(state.twins[twin], state.twins[twin + 1]);
+      twin += 2;
+    } else {
+      twins_.intern(static_cast<Slot>(i), vectors_.base());
+    }
+  }
+  labels_.append(state.labels);
+  graph_.set_levels(std::move(levels), state.entry);
+  size_ = rows;
+}
+
+MemoryUse Index::memory() const {
+  const Gate::Reader reader(gate_);
+  const std::size_t row = space().stride() + (space().normalises() ? sizeof(float) : 0);
+  return {size_ * row,
+          size_ * graph_.degree() * sizeof(Slot),
+          graph_.upper_bytes(),
+          labels_.label_bytes(),
+          labels_.table_bytes() + twins_.bytes(),
+          scratch_.bytes()};
+}
+
+}  // namespace annx

@@ -1,0 +1,78 @@
+// Portable kernels: the slow twin of all others, and what other architectures run.
+#include "impl.h"
+
+namespace annx::kernels {
+namespace {
+
+struct ScalarFloat {
+  using Reg = float;
+  static constexpr std::size_t kStep = 1;
+  static Reg load(const float* p) noexcept { return *p; }
+  static Reg load(const BFloat* p) noexcept { return from_bits(std::uint32_t{p->bits} << 16); }
+  static Reg load(const Half* p) noexcept {
+    const std::uint32_t sign = std::uint32_t{p->bits & 0x8000U} << 16;
+    const std::uint32_t magnitude = std::uint32_t{p->bits & 0x7fffU} << 13;
+    if (magnitude >= 0x0f800000U) return from_bits(sign | 0x7f800000U | magnitude);  // inf, NaN
+    // Scaling by 2^112 moves the exponent from bias 15 to 127 and normalises subnormals.
+    return from_bits(sign | bits_of(from_bits(magnitude) * from_bits(0x77800000U)));
+  }
+  template <class T>
+  static Reg load_tail(const T*, std::size_t) noexcept {
+    return 0;
+  }
+  static Reg zero() noexcept { return 0; }
+  static Reg add(Reg a, Reg b) noexcept { return a + b; }
+  static Reg sub(Reg a, Reg b) noexcept { return a - b; }
+  static Reg fma(Reg a, Reg b, Reg c) noexcept { return a * b + c; }
+  static float sum(Reg a) noexcept { return a; }
+
+ private:
+  static float from_bits(std::uint32_t bits) noexcept { return __builtin_bit_cast(float, bits); }
+  static std::uint32_t bits_of(float x) noexcept { return __builtin_bit_cast(std::uint32_t, x); }
+};
+
+struct ScalarByte {
+  using Reg = std::int32_t;
+  static constexpr std::size_t kStep = 1;
+  template <class T>
+  static Reg load(const T* p) noexcept {
+    return *p;
+  }
+  template <class T>
+  static Reg load_tail(const T*, std::size_t) noexcept {
+    return 0;
+  }
+  static Reg zero() noexcept { return 0; }
+  static Reg add(Reg a, Reg b) noexcept { return a + b; }
+  static Reg sub(Reg a, Reg b) noexcept { return a - b; }
+  static Reg madd(Reg acc, Reg a, Reg b) noexcept { return acc + a * b; }
+  static std::int64_t sum(Reg a) noexcept { return a; }
+};
+
+struct ScalarBits {
+  using Reg = std::uint64_t;
+  static constexpr std::size_t kStep = 8;
+  static Reg load(const std::uint8_t* p) noexcept { return load_tail(p, 8); }
+  static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
+    Reg word = 0;
+    __builtin_memcpy(&word, p, n);
+    return word;
+  }
+  static Reg zero() noexcept { return 0; }
+  static Reg add(Reg a, Reg b) noexcept { return a + b; }
+  // Without -mpopcnt the builtin calls a table function; this is branch- and load-free.
+  static Reg differ(Reg acc, Reg a, Reg b) noexcept {
+    Reg x = a ^ b;
+    x -= (x >> 1) & 0x5555555555555555U;
+    x = (x & 0x3333333333333333U) + ((x >> 2) & 0x3333333333333333U);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fU;
+    return acc + ((x * 0x0101010101010101U) >> 56);
+  }
+  static std::int64_t sum(Reg a) noexcept { return static_cast<std::int64_t>(a); }
+};
+
+}  // namespace
+
+constinit const KernelTable kScalar = table<ScalarFloat, ScalarByte, ScalarBits>();
+
+}  // namespace annx::kernels
