@@ -13,20 +13,25 @@ std::size_t Graph::tree_degree(Slot slot) const noexcept {
   return count;
 }
 
-// The nearest chosen neighbour with room for a child. Where none has room, some descendant of
-// the nearest has: a leaf has one tree edge, and M is at least 2.
+// The nearest chosen neighbour with room for a child: M children and a parent, at least 3 edges,
+// so that a full subtree of depth h has 2^h nodes. Where none has room, a breadth-first walk down
+// the tree finds a node that has, some log2(n) levels away at most.
 Slot Graph::find_parent(const std::vector<Batch::Edge>& forward) const {
   for (const Batch::Edge& edge : forward) {
-    if (tree_degree(edge.id) < options_.M) return edge.id;
+    if (tree_degree(edge.id) <= options_.M) return edge.id;
   }
-  std::vector<Slot> queue{forward.front().id};
+  struct Step {
+    Slot slot, from;
+  };
+  std::vector<Step> queue{{forward.front().id, kNoLink}};
   for (std::size_t next = 0;; ++next) {
-    const Slot* row = links() + std::size_t{queue[next]} * degree();
+    const Step step = queue[next];
+    const Slot* row = links() + std::size_t{step.slot} * degree();
     for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) {
-      if ((row[i] & kTreeFlag) == 0) continue;
       const Slot slot = row[i] & kSlotMask;
-      if (tree_degree(slot) < options_.M) return slot;
-      queue.push_back(slot);
+      if ((row[i] & kTreeFlag) == 0 || slot == step.from) continue;
+      if (tree_degree(slot) <= options_.M) return slot;
+      queue.push_back({slot, step.slot});
     }
   }
 }
