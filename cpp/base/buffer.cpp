@@ -13,7 +13,9 @@
 namespace annx {
 namespace {
 
-constexpr std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+constexpr std::size_t round_up(std::size_t n, std::size_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 #if defined(__linux__)
 
@@ -30,7 +32,8 @@ std::byte* map(std::size_t bytes, std::size_t unit) {
   if (p == MAP_FAILED) throw std::bad_alloc();
   auto* start = static_cast<std::byte*>(p);
   if (extra != 0) {
-    auto* aligned = reinterpret_cast<std::byte*>(round_up(reinterpret_cast<std::uintptr_t>(p), unit));
+    auto* aligned =
+        reinterpret_cast<std::byte*>(round_up(reinterpret_cast<std::uintptr_t>(p), unit));
     if (aligned != start) munmap(start, static_cast<std::size_t>(aligned - start));
     const std::size_t tail = extra - static_cast<std::size_t>(aligned - start);
     if (tail != 0) munmap(aligned + bytes, tail);

@@ -114,8 +114,7 @@ Pool& pool() {
     if (g_pool.compare_exchange_strong(current, fresh)) {
       current = fresh;
 #if !defined(_WIN32)
-      static const int registered =
-          pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr); });
+      static const int registered = pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr); });
       (void)registered;
 #endif
     } else {

@@ -16,6 +16,11 @@ inline constexpr Slot kOccludedFlag = 1U << 30;
 inline constexpr Slot kSlotMask = kOccludedFlag - 1;
 inline constexpr std::size_t kMaxRows = kSlotMask - 1;
 
+struct Neighbor {
+  float distance;
+  Slot id;
+};
+
 enum class Metric { kL2, kInnerProduct, kCosine, kHamming };
 enum class Codec { kF32, kF16, kBF16, kI8, kU8, kB1 };
 

@@ -19,8 +19,7 @@ template <class T>
 py::array_t<T> to_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
   auto owned = std::make_unique<std::vector<T>>(std::move(values));
   T* data = owned->data();
-  const py::capsule owner(owned.release(),
-                          [](void* p) { delete static_cast<std::vector<T>*>(p); });
+  const py::capsule owner(owned.release(), [](void* p) { delete static_cast<std::vector<T>*>(p); });
   return py::array_t<T>(std::move(shape), data, owner);
 }
 
@@ -32,7 +31,8 @@ py::array_t<T, py::array::c_style> expect(const py::handle& object, py::ssize_t 
     throw py::type_error(std::string(name) + ": expected a C-contiguous array of another type");
   }
   auto array = py::reinterpret_borrow<py::array_t<T, py::array::c_style>>(object);
-  if (array.ndim() != ndim) throw py::type_error(std::string(name) + ": wrong number of dimensions");
+  if (array.ndim() != ndim)
+    throw py::type_error(std::string(name) + ": wrong number of dimensions");
   return array;
 }
 

@@ -29,9 +29,9 @@ Metric metric_of(const std::string& name) {
 }
 
 Codec codec_of(const std::string& name) {
-  static const std::map<std::string, Codec> names{
-      {"f32", Codec::kF32}, {"f16", Codec::kF16}, {"bf16", Codec::kBF16},
-      {"i8", Codec::kI8},   {"u8", Codec::kU8},   {"b1", Codec::kB1}};
+  static const std::map<std::string, Codec> names{{"f32", Codec::kF32},   {"f16", Codec::kF16},
+                                                  {"bf16", Codec::kBF16}, {"i8", Codec::kI8},
+                                                  {"u8", Codec::kU8},     {"b1", Codec::kB1}};
   return lookup(names, name, "codec");
 }
 
@@ -134,29 +134,29 @@ class Core {
     return index_.add(data, count, given, num_threads, check_signals);
   }
 
-  py::tuple search(const py::array& queries, std::size_t k, std::size_t ef,
-                   std::size_t num_threads, const py::object& poll) const {
-    return run(queries, k, [&](const std::byte* data, std::size_t count, Label* labels,
-                               float* distances) {
-      if (count == 1) {
-        const py::gil_scoped_release release;
-        index_.search(data, count, k, ef, 1, nullptr, labels, distances);
-        return;
-      }
-      const Poll check_signals = make_poll(poll);
-      const py::gil_scoped_release release;
-      index_.search(data, count, k, ef, num_threads, check_signals, labels, distances);
-    });
+  py::tuple search(const py::array& queries, std::size_t k, std::size_t ef, std::size_t num_threads,
+                   const py::object& poll) const {
+    return run(queries, k,
+               [&](const std::byte* data, std::size_t count, Label* labels, float* distances) {
+                 if (count == 1) {
+                   const py::gil_scoped_release release;
+                   index_.search(data, count, k, ef, 1, nullptr, labels, distances);
+                   return;
+                 }
+                 const Poll check_signals = make_poll(poll);
+                 const py::gil_scoped_release release;
+                 index_.search(data, count, k, ef, num_threads, check_signals, labels, distances);
+               });
   }
 
   py::tuple exact_search(const py::array& queries, std::size_t k, std::size_t num_threads,
                          const py::object& poll) const {
-    return run(queries, k, [&](const std::byte* data, std::size_t count, Label* labels,
-                               float* distances) {
-      const Poll check_signals = make_poll(poll);
-      const py::gil_scoped_release release;
-      index_.exact_search(data, count, k, num_threads, check_signals, labels, distances);
-    });
+    return run(queries, k,
+               [&](const std::byte* data, std::size_t count, Label* labels, float* distances) {
+                 const Poll check_signals = make_poll(poll);
+                 const py::gil_scoped_release release;
+                 index_.exact_search(data, count, k, num_threads, check_signals, labels, distances);
+               });
   }
 
   py::array get(const py::array& labels) const {

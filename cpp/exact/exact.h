@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "graph/pool.h"
+#include "base/types.h"
 #include "storage/vectors.h"
 
 namespace annx {

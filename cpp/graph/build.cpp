@@ -122,9 +122,8 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, Scratch& scratch
       const Batch::Node& peer = batch.nodes[j];
       if (peer.numbers.size() > level) candidates.push_back({apart[j], peer.numbers[level]});
     }
-    std::stable_sort(candidates.begin(), candidates.end(), [](const Neighbor& a, const Neighbor& b) {
-      return a.distance < b.distance;
-    });
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
     if (candidates.size() > options_.ef_construction) candidates.resize(options_.ef_construction);
     select(here, options_.M, scratch, node.forward[level]);
   }

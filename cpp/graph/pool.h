@@ -10,11 +10,6 @@
 
 namespace annx {
 
-struct Neighbor {
-  float distance;
-  Slot id;
-};
-
 class Pool {
  public:
   void reset(std::size_t capacity) {

@@ -67,7 +67,8 @@ void Graph::beam(const Query& query, const Layer& layer, Slot start, std::size_t
   for (Slot node; pool.pop(node);) {
     const std::size_t count = gather(layer, node, scratch, true);
     if (Slot next; pool.peek(next)) {
-      const auto* row = reinterpret_cast<const std::byte*>(layer.links + std::size_t{next} * layer.degree);
+      const auto* row =
+          reinterpret_cast<const std::byte*>(layer.links + std::size_t{next} * layer.degree);
       for (std::size_t at = 0; at < layer.degree * sizeof(Slot); at += kLine) prefetch(row + at);
     }
     vectors_.distances(query, scratch.slots.data(), count, scratch.near.data());

@@ -35,9 +35,8 @@ void Index::grow(std::size_t rows, bool custom_labels) {
   if (rows > vectors_.capacity()) {
     // Untouched pages of the reserve are not resident, so that growing by half costs address
     // space alone.
-    const std::size_t room =
-        std::min(kMaxRows, std::max({rows, vectors_.capacity() + vectors_.capacity() / 2,
-                                     std::size_t{64}}));
+    const std::size_t room = std::min(
+        kMaxRows, std::max({rows, vectors_.capacity() + vectors_.capacity() / 2, std::size_t{64}}));
     graph_.reserve(room);
     vectors_.reserve(room);
   }
@@ -199,8 +198,7 @@ void Index::exact_search(const std::byte* queries, std::size_t count, std::size_
                          float* distances) const {
   for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
     scratch.work.resize(space().stride());
-    const Query query =
-        space().prepare(queries + i * space().input_bytes(), scratch.work.data());
+    const Query query = space().prepare(queries + i * space().input_bytes(), scratch.work.data());
     const Gate::Reader reader(gate_);
     const std::vector<Neighbor> hits = annx::exact_search(vectors_, query, size_, k);
     for (std::size_t j = 0; j < k; ++j) {

@@ -50,8 +50,9 @@ class Index {
 
   void reserve(std::size_t capacity);
   // `input` holds `count` rows; an empty `labels` numbers on. Returns the first slot.
-  std::size_t add(const std::byte* input, std::size_t count, std::optional<std::span<const Label>> labels,
-                  std::size_t num_threads, const Poll& poll);
+  std::size_t add(const std::byte* input, std::size_t count,
+                  std::optional<std::span<const Label>> labels, std::size_t num_threads,
+                  const Poll& poll);
 
   // Writes k labels and distances a query, padded with kNoLabel and infinity.
   void search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,

@@ -82,12 +82,8 @@ void Index::import_state(const IndexState& state) {
 MemoryUse Index::memory() const {
   const Gate::Reader reader(gate_);
   const std::size_t row = space().stride() + (space().normalises() ? sizeof(float) : 0);
-  return {size_ * row,
-          size_ * graph_.degree() * sizeof(Slot),
-          graph_.upper_bytes(),
-          labels_.label_bytes(),
-          labels_.table_bytes() + twins_.bytes(),
-          scratch_.bytes()};
+  return {size_ * row,           size_ * graph_.degree() * sizeof(Slot), graph_.upper_bytes(),
+          labels_.label_bytes(), labels_.table_bytes() + twins_.bytes(), scratch_.bytes()};
 }
 
 }  // namespace annx

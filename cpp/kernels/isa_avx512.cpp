@@ -66,8 +66,8 @@ struct Avx512Bits {
   static Reg add(Reg a, Reg b) noexcept { return _mm512_add_epi64(a, b); }
   // Bit counts of nibbles by table (Mula, Kurz, Lemire 2018, section 2.2).
   static Reg differ(Reg acc, Reg a, Reg b) noexcept {
-    const Reg table = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const Reg table =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const Reg low = _mm512_set1_epi8(15);
     const Reg x = _mm512_xor_si512(a, b);
     const Reg counts =

@@ -33,7 +33,8 @@ std::optional<Slot> LabelMap::find(Label label) const noexcept {
 void LabelMap::check(std::span<const Label> labels) const {
   for (const Label label : labels) {
     if (label == kNoLabel) throw LabelError("expected labels other than -1, which marks no result");
-    if (find(label)) throw LabelError("label " + std::to_string(label) + " is already in the index");
+    if (find(label))
+      throw LabelError("label " + std::to_string(label) + " is already in the index");
   }
   std::vector<Label> sorted(labels.begin(), labels.end());
   std::sort(sorted.begin(), sorted.end());
