@@ -266,11 +266,19 @@ class Core {
     return ndim == 1 ? 1 : static_cast<std::size_t>(rows.shape(0));
   }
 
+  void check_queries(const std::byte* data, std::size_t count) const {
+    // For one query, handing the GIL over would cost more than the check.
+    std::optional<py::gil_scoped_release> release;
+    if (count > 1) release.emplace();
+    const auto bad = index_.find_bad_row(data, count);
+    if (bad) throw_bad_query(bad->first, bad->second);
+  }
+
   template <class Body>
   py::tuple run(const py::array& queries, std::size_t k, const Body& body) const {
     const std::size_t count = check(queries);
     const std::byte* data = bytes(queries);
-    if (const auto bad = index_.find_bad_row(data, count)) throw_bad_query(bad->first, bad->second);
+    check_queries(data, count);
     py::array_t<Label> labels({count, k});
     py::array_t<float> distances({count, k});
     body(data, count, labels.mutable_data(), distances.mutable_data());

@@ -30,8 +30,11 @@ IndexState Index::export_state() const {
   }
   for (std::size_t l = 0; l < graph_.top(); ++l) {
     const UpperLevel& level = graph_.levels()[l];
-    const std::size_t links = level.count * graph_.options().M;
-    state.levels.push_back({{level.down.data(), level.down.data() + level.count},
+    // The nodes of a batch on its way have numbers already, the last ones.
+    std::size_t count = level.count;
+    while (count > 0 && level.slots[count - 1] >= size_) --count;
+    const std::size_t links = count * graph_.options().M;
+    state.levels.push_back({{level.down.data(), level.down.data() + count},
                             {level.links.data(), level.links.data() + links}});
   }
   state.entry = size_ == 0 ? 0 : graph_.entry();

@@ -14,6 +14,9 @@ constexpr float kTinySquare = 1e-30F;
 // |a - b|^2 <= 4 max(|a|^2, |b|^2): beneath it no distance overflows and no NaN can arise.
 constexpr double kLargestSquare = FLT_MAX / 4.0;
 
+// Beneath it 1 / |row| overflows float32.
+constexpr double kNoDirection = 1e-76;
+
 std::size_t element_bytes(Codec codec) {
   switch (codec) {
     case Codec::kF32:
@@ -74,28 +77,44 @@ Space::Space(std::size_t dim, Metric metric, Codec codec)
                                          : table.dot[type];
 }
 
-double Space::squared_norm(const void* input) const noexcept {
-  const float fast = dot_.one(input, input, columns_);
-  if (codec_ == Codec::kI8 || codec_ == Codec::kU8) return fast;
-  if (fast >= kTinySquare && fast <= FLT_MAX) return fast;
-  double total = 0;
-  for (std::size_t i = 0; i < columns_; ++i) {
-    const auto* halves = static_cast<const std::uint16_t*>(input);
-    const double x = codec_ == Codec::kF32   ? double{static_cast<const float*>(input)[i]}
-                     : codec_ == Codec::kF16 ? from_half(halves[i])
-                                             : from_bfloat(halves[i]);
-    total += x * x;
+double Space::element(const void* input, std::size_t i) const noexcept {
+  switch (codec_) {
+    case Codec::kF32:
+      return static_cast<const float*>(input)[i];
+    case Codec::kF16:
+      return from_half(static_cast<const std::uint16_t*>(input)[i]);
+    case Codec::kBF16:
+      return from_bfloat(static_cast<const std::uint16_t*>(input)[i]);
+    case Codec::kI8:
+      return static_cast<const std::int8_t*>(input)[i];
+    default:
+      return static_cast<const std::uint8_t*>(input)[i];
   }
-  return total;
+}
+
+// In double and in a fixed order, so that equal rows are stored alike on every machine.
+double Space::squared_norm(const void* input) const noexcept {
+  double a = 0, b = 0;
+  std::size_t i = 0;
+  for (; i + 2 <= columns_; i += 2) {
+    const double x = element(input, i), y = element(input, i + 1);
+    a += x * x;
+    b += y * y;
+  }
+  if (i < columns_) a += element(input, i) * element(input, i);
+  return a + b;
 }
 
 std::optional<Defect> Space::defect(const void* input) const noexcept {
   if (codec_ == Codec::kB1) return std::nullopt;
+  // The kernel decides the ordinary case; the slow sum has the last word on others.
+  const float fast = dot_.one(input, input, columns_);
+  if (fast >= kTinySquare && fast <= kLargestSquare) return std::nullopt;
   const double square = squared_norm(input);
   if (std::isnan(square)) return Defect::kNaN;
   if (std::isinf(square)) return Defect::kInfinite;
   if (square > kLargestSquare) return Defect::kOverflow;
-  if (square == 0 && metric_ == Metric::kCosine) return Defect::kZero;
+  if (square < kNoDirection && metric_ == Metric::kCosine) return Defect::kZero;
   return std::nullopt;
 }
 

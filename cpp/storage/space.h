@@ -50,6 +50,7 @@ class Space {
 
  private:
   float scale_of(const std::byte* stored) const noexcept;
+  double element(const void* input, std::size_t i) const noexcept;
   double squared_norm(const void* input) const noexcept;
 
   Metric metric_;
