@@ -1,0 +1,1 @@
+"""Engines behind one seam, :class:`annx._backends.base.Core`."""

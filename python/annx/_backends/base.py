@@ -1,0 +1,216 @@
+"""The seam between annx's public classes and the engines that do the work.
+
+A backend is one class that satisfies :class:`Core`. Everything above the seam
+(validation, documentation, files) is shared, so every backend receives the same
+clean arrays and reads and writes the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Element type of a stored row, by codec. ``bf16`` travels as its 16 raw bits and
+#: ``b1`` as bytes of eight packed bits, because NumPy has neither type.
+STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+    "bf16": np.dtype(np.uint16),
+    "i8": np.dtype(np.int8),
+    "u8": np.dtype(np.uint8),
+    "b1": np.dtype(np.uint8),
+}
+
+#: A link that points nowhere: pads the rows of ``links``.
+NO_LINK = np.uint32(0xFFFFFFFF)
+#: This edge belongs to the spanning tree that keeps level 0 connected; never pruned.
+TREE_FLAG = np.uint32(1 << 31)
+#: A kept neighbour lies between the two ends: first to go when a row is full.
+OCCLUDED_FLAG = np.uint32(1 << 30)
+#: The slot number within a link of level 0.
+SLOT_MASK = np.uint32((1 << 30) - 1)
+#: Most rows that one index holds.
+MAX_ROWS = (1 << 30) - 2
+
+#: Called between batches of a long operation, on the calling thread and with the
+#: GIL held, with the number of rows finished. What it raises ends the operation.
+Poll = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What an index is, as opposed to what it holds.
+
+    Attributes
+    ----------
+    dim : int
+        Elements in a vector; for ``b1`` the number of bits, a multiple of 8.
+    metric : str
+        ``"l2"``, ``"ip"``, ``"cosine"``, or ``"hamming"`` (with ``b1`` alone).
+    codec : str
+        A key of :data:`STORAGE_DTYPES`.
+    M : int
+        Links of a node on the upper levels; level 0 has ``2 * M``.
+    ef_construction : int
+        Width of the beam that looks for a new node's neighbours.
+    seed : int
+        Decides the level of each node.
+    """
+
+    dim: int
+    metric: str
+    codec: str
+    M: int
+    ef_construction: int
+    seed: int
+
+    @property
+    def columns(self) -> int:
+        """Elements in a row of the storage array."""
+        return self.dim // 8 if self.codec == "b1" else self.dim
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether a float32 ``1 / |row|`` follows the elements of a stored row."""
+        return self.metric == "cosine" and self.codec != "f32"
+
+    @property
+    def row_stride(self) -> int:
+        """Bytes of one stored row: elements, zeros up to a multiple of 4, scale."""
+        size = self.columns * STORAGE_DTYPES[self.codec].itemsize
+        return (size + 3) // 4 * 4 + (4 if self.has_scale else 0)
+
+
+@dataclass(slots=True)
+class Level:
+    """One level above 0. Its nodes have numbers of their own, from 0.
+
+    Attributes
+    ----------
+    down : ndarray of shape (n_level,), uint32
+        The same node's number one level below (at level 1: its slot).
+    links : ndarray of shape (n_level, M), uint32
+        Neighbours by their number on this level, padded with ``NO_LINK``.
+    """
+
+    down: NDArray[np.uint32]
+    links: NDArray[np.uint32]
+
+
+@dataclass(slots=True)
+class State:
+    """All that an index holds, as plain arrays. What files store.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n, row_stride), uint8
+        Stored rows by slot (see ``Config.row_stride``). Under cosine with ``f32``
+        they are unit vectors; with other codecs they are the input's own values,
+        followed by ``1 / |row|``.
+    links : ndarray of shape (n, 2 * M), uint32
+        Level 0: ``slot | flags``, used entries first, padded with ``NO_LINK``.
+    labels : ndarray of shape (n,), int64
+    norms : ndarray of shape (n,), float32, or None
+        |row| before it was made a unit vector (cosine with ``f32`` alone).
+    twins : ndarray of shape (t, 2), uint32
+        (slot, representative): rows equal byte for byte to an earlier row. They
+        take no part in the graph (their links are empty) and are found through
+        their representative. Sorted by slot.
+    levels : list of Level
+        Levels 1 to the top.
+    entry : int
+        The entry point, by its number on the top level (a slot if there is only
+        level 0); 0 in an empty index.
+    """
+
+    rows: NDArray[np.uint8]
+    links: NDArray[np.uint32]
+    labels: NDArray[np.int64]
+    norms: NDArray[np.float32] | None
+    twins: NDArray[np.uint32]
+    levels: list[Level] = field(default_factory=list)
+    entry: int = 0
+
+
+class Core(Protocol):
+    """An engine. Arrays come in clean: C-contiguous, of the codec's element type.
+
+    ``add`` trusts its rows, because ``Index`` has called ``find_bad_row`` before
+    anything changes; searches check their queries themselves, so that one query
+    costs one pass.
+    """
+
+    def __init__(self, config: Config) -> None: ...
+
+    @property
+    def config(self) -> Config: ...
+
+    def __len__(self) -> int: ...
+
+    def find_bad_row(self, rows: NDArray[Any]) -> tuple[int, str] | None:
+        """First row that cannot be stored, and why.
+
+        The reason is one of ``"nan"``, ``"inf"``, ``"overflow"`` (|row|^2 above a
+        quarter of float32's range, so that no distance can overflow into NaN) or
+        ``"zero"`` (cosine only). Integer and ``b1`` rows can only be ``"zero"``.
+        """
+
+    def reserve(self, capacity: int) -> None:
+        """Make room for `capacity` rows in all; a hint."""
+
+    def add(
+        self,
+        rows: NDArray[Any],
+        labels: NDArray[np.int64] | None,
+        *,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> int:
+        """Append rows and return the slot of the first.
+
+        ``labels=None`` numbers on from the highest label so far (0 in an empty
+        index). Labels must be new and distinct; otherwise
+        :class:`~annx.errors.LabelError`, and nothing has changed. When `poll`
+        raises, the rows finished so far stay, the others were never there.
+        """
+
+    def search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Labels and distances of shape (n_queries, k), nearest first.
+
+        Short rows are padded with -1 and inf. `queries` has shape
+        (n_queries, columns). Raises ``NonFiniteError`` or ``ZeroVectorError``
+        naming the query's row.
+        """
+
+    def exact_search(
+        self, queries: NDArray[Any], k: int, num_threads: int, poll: Poll | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Like `search`, by comparing with every row; ties by insertion order."""
+
+    def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows of shape (n, columns) as given to `add`; ``LabelError`` if missing."""
+
+    def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
+
+    def labels(self) -> NDArray[np.int64]:
+        """Labels by slot, a copy."""
+
+    def export_state(self) -> State:
+        """A consistent copy of everything."""
+
+    def import_state(self, state: State) -> None:
+        """Replace the content of an empty core by validated arrays."""
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by part: rows, links, upper, labels, lookup, scratch."""

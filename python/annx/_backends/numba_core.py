@@ -1,0 +1,335 @@
+"""The engine in Numba: runs wherever LLVM does, compiled on first use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx._backends.base import MAX_ROWS, Config, Poll, State
+from annx._backends.numba_build import count_upper, insert_block, level_seed
+from annx._backends.numba_exact import exact_block, label_hits
+from annx._backends.numba_graph import search_block
+from annx._backends.numba_hash import (
+    EMPTY_PLACES,
+    NO_CONTENTS,
+    content_table,
+    find_labels,
+    label_table,
+    table_size,
+)
+from annx._backends.numba_layout import (
+    QUERY_DTYPES,
+    ROWS,
+    TOP_LABEL,
+    TWINS,
+    UPPER,
+    Scratch,
+    grown_graph,
+    grown_store,
+    grown_twins,
+    grown_upper,
+    new_graph,
+    new_scratch,
+    new_store,
+)
+from annx._backends.numba_lock import TurnLock
+from annx._backends.numba_rows import find_defect, prepare, store_rows
+from annx._backends.numba_state import export_state, import_state, inner_rows, outer_rows
+from annx._backends.numba_work import aside, run
+from annx.errors import CapacityError, LabelError, NonFiniteError, ZeroVectorError
+
+_REASONS = {
+    "nan": "contains NaN",
+    "inf": "contains infinity",
+    "overflow": "is so long that its distances overflow float32",
+    "zero": "is zero and has no direction under cosine",
+}
+_LAST_LABEL = int(np.iinfo(np.int64).max)
+
+#: Compiled functions that are ready, by codec.
+_ready: set[tuple[str, Callable[..., None]]] = set()
+
+_Hits = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+class NumbaCore:
+    """A `Core` whose work is done by compiled Python functions.
+
+    Adds run one at a time, and searches between their steps of some 50 ms.
+
+    Parameters
+    ----------
+    config : Config
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._store = new_store(config)
+        self._graph = new_graph(config)
+        self._seed = level_seed(config.seed)
+        self._is_cosine = config.metric == "cosine"
+        #: While each label is its own slot, no table is needed.
+        self._numbered = True
+        self._places = EMPTY_PLACES
+        self._contents = NO_CONTENTS
+        self._idle: list[Scratch] = []
+        self._lock = TurnLock()
+        self._adding = threading.Lock()
+        self._tabling = threading.Lock()
+
+    @property
+    def config(self) -> Config:
+        """What the index is."""
+        return self._config
+
+    def __len__(self) -> int:
+        return int(self._graph.head[ROWS])
+
+    def find_bad_row(self, rows: NDArray[Any]) -> tuple[int, str] | None:
+        """See `Core`."""
+        if self._config.codec == "b1":
+            return None
+        return find_defect(inner_rows(self._config, rows), self._is_cosine, self._store.metric)
+
+    def reserve(self, capacity: int) -> None:
+        """See `Core`."""
+        if capacity > MAX_ROWS:
+            raise CapacityError(f"expected a capacity up to {MAX_ROWS}, got {capacity}")
+        with self._adding:
+            self._grow(capacity)
+
+    def add(
+        self,
+        rows: NDArray[Any],
+        labels: NDArray[np.int64] | None,
+        *,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> int:
+        """See `Core`. One thread inserts, whatever `num_threads` says."""
+        with self._adding:
+            first, count = len(self), len(rows)
+            if count > MAX_ROWS - first:
+                raise CapacityError(f"expected at most {MAX_ROWS} rows, got {first} + {count}")
+            labels = self._new_labels(labels, count)
+            if count == 0:
+                return first
+            self._make_room(first, labels)
+            inner = inner_rows(self._config, rows)
+            store = self._store
+            unit = self._is_cosine and not self._config.has_scale
+            ef = min(self._config.ef_construction, len(store.labels))
+            self._compile(insert_block, lambda scratch: self._insertion(scratch, 0, 0))
+
+            def work(start: int, stop: int) -> None:
+                store_rows(store, first + start, inner, start, stop, unit)
+                store.labels[first + start : first + stop] = labels[start:stop]
+                scratch = self._take_scratch(ef)
+                with self._lock.writing():
+                    twins = int(self._graph.head[TWINS]) + stop - start
+                    if twins > len(self._graph.twins):
+                        self._graph = grown_twins(self._graph, 2 * twins)
+                    insert_block(*self._insertion(scratch, first + stop, ef))
+                self._idle.append(scratch)
+
+            run(work, count, 1, poll)
+            return first
+
+    def search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> _Hits:
+        """See `Core`."""
+        prepared, scales = self._prepare(queries)
+        labels, dists = self._no_hits(len(prepared), k)
+        batch = prepared, scales, labels, dists
+        self._compile(
+            search_block, lambda scratch: (self._store, self._graph, scratch, *batch, 0, 0, 1)
+        )
+
+        def work(start: int, stop: int) -> None:
+            with self._lock.reading():
+                ef = min(max(ef_search, k), len(self))
+                if ef == 0:
+                    return
+                scratch = self._take_scratch(ef)
+                search_block(self._store, self._graph, scratch, *batch, start, stop, ef)
+                self._idle.append(scratch)
+
+        run(work, len(prepared), num_threads, poll)
+        return labels, dists
+
+    def exact_search(
+        self, queries: NDArray[Any], k: int, num_threads: int, poll: Poll | None = None
+    ) -> _Hits:
+        """See `Core`."""
+        prepared, scales = self._prepare(queries)
+        labels, dists = self._no_hits(len(prepared), k)
+        slots = np.empty_like(labels)
+
+        def work(start: int, stop: int) -> None:
+            with self._lock.reading():
+                if n := len(self):
+                    store = self._store
+                    exact_block(store, n, prepared, scales, start, stop, slots, dists)
+                    label_hits(store, slots, start, stop, labels)
+
+        run(work, len(prepared), num_threads, poll)
+        return labels, dists
+
+    def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
+        """See `Core`."""
+        with self._lock.reading():
+            slots = self._slots(labels)
+            missing = slots < 0
+            if missing.any():
+                label = labels[np.argmax(missing)]
+                raise LabelError(f"label {label} is not in the index")
+            rows = outer_rows(self._config, self._store.rows[slots])
+            if self._is_cosine and not self._config.has_scale:
+                rows *= self._store.scales[slots, None]
+            return rows
+
+    def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Core`."""
+        with self._lock.reading():
+            return self._slots(labels) >= 0
+
+    def labels(self) -> NDArray[np.int64]:
+        """See `Core`."""
+        with self._lock.reading():
+            return self._store.labels[: len(self)].copy()
+
+    def export_state(self) -> State:
+        """See `Core`."""
+        with self._lock.reading():
+            return export_state(self._config, self._store, self._graph)
+
+    def import_state(self, state: State) -> None:
+        """See `Core`."""
+        with self._adding, self._lock.writing():
+            self._store, self._graph = import_state(self._config, state)
+            labels = self._store.labels
+            self._numbered = bool(np.array_equal(labels, np.arange(len(labels))))
+            self._places = EMPTY_PLACES
+            self._contents = NO_CONTENTS
+
+    def memory(self) -> dict[str, int]:
+        """See `Core`."""
+        store, graph = self._store, self._graph
+        upper = (graph.upper_links, graph.upper_down, graph.upper_slot, graph.upper_level)
+        lookup = self._places.nbytes + self._contents.nbytes + graph.twins.nbytes
+        if graph.head[TWINS]:
+            lookup += graph.next_twin.nbytes
+        return {
+            "rows": store.rows.nbytes + store.scales.nbytes,
+            "links": graph.links.nbytes,
+            "upper": sum(part.nbytes for part in upper),
+            "labels": store.labels.nbytes,
+            "lookup": lookup,
+            "scratch": sum(part.nbytes for scratch in list(self._idle) for part in scratch),
+        }
+
+    def _insertion(self, scratch: Scratch, stop: int, ef: int) -> tuple[Any, ...]:
+        """Arguments of `insert_block`."""
+        store = self._store
+        raw = store.rows.view(np.uint8)
+        tables = raw, self._contents, self._places
+        return store, self._graph, scratch, *tables, self._seed, stop, ef
+
+    def _compile(
+        self, function: Callable[..., None], nothing: Callable[[Scratch], tuple[Any, ...]]
+    ) -> None:
+        """Let the first, long compilation neither hold the lock nor break on Ctrl-C.
+
+        `nothing` gives arguments that leave the function without work.
+        """
+        key = self._config.codec, function
+        if key not in _ready:
+            aside(lambda: function(*nothing(new_scratch(self._config, 0, 1))))
+            _ready.add(key)
+
+    def _no_hits(self, queries: int, k: int) -> _Hits:
+        return np.full((queries, k), -1, np.int64), np.full((queries, k), np.inf, np.float32)
+
+    def _prepare(self, queries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        rows = inner_rows(self._config, queries.reshape(-1, self._config.columns))
+        prepared = np.empty(rows.shape, QUERY_DTYPES[self._config.codec])
+        scales = np.empty(len(rows), np.float32)
+        bad = prepare(rows, self._is_cosine, self._store.metric, prepared, scales)
+        if bad is not None:
+            row, reason = bad
+            kind = ZeroVectorError if reason == "zero" else NonFiniteError
+            raise kind(f"query row {row} {_REASONS[reason]}")
+        return prepared, scales
+
+    def _slots(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Slots of labels, -1 where missing."""
+        if not self._numbered and not self._places.size:
+            with self._tabling:
+                if not self._places.size:
+                    n = len(self)
+                    self._places = label_table(self._store.labels, n, n)
+        slots = np.empty(len(labels), np.int64)
+        find_labels(self._places, self._store.labels, len(self), labels, slots)
+        return slots
+
+    def _new_labels(self, labels: NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:
+        if labels is None:
+            start = int(self._graph.head[TOP_LABEL]) + 1
+            if count > _LAST_LABEL - start + 1:
+                raise LabelError(f"no labels are left above {start - 1}")
+            return np.arange(start, start + count, dtype=np.int64)
+        taken = self._slots(labels) >= 0
+        if taken.any():
+            raise LabelError(f"label {labels[np.argmax(taken)]} is already in the index")
+        if count > 1:
+            ordered = np.sort(labels)
+            twice = ordered[1:] == ordered[:-1]
+            if twice.any():
+                raise LabelError(f"label {ordered[np.argmax(twice)]} is given twice")
+        return labels
+
+    def _make_room(self, first: int, labels: NDArray[np.int64]) -> None:
+        need = first + len(labels)
+        if need > len(self._store.labels):
+            self._grow(min(MAX_ROWS, max(need, 2 * len(self._store.labels))))
+        M = self._config.M
+        upper = int(self._graph.head[UPPER]) + count_upper(self._seed, first, need, M)
+        if upper > len(self._graph.upper_slot):
+            room = max(upper, 2 * len(self._graph.upper_slot))
+            self._graph = grown_upper(self._graph, room)
+        capacity = len(self._store.labels)
+        if len(self._contents) < table_size(need):
+            raw = self._store.rows.view(np.uint8)
+            self._contents = content_table(raw, first, capacity)
+        if not self._numbered or not np.array_equal(labels, np.arange(first, need)):
+            with self._tabling:
+                if len(self._places) < table_size(need):
+                    self._places = label_table(self._store.labels, first, capacity)
+            self._numbered = False
+
+    def _grow(self, capacity: int) -> None:
+        if capacity > len(self._store.labels):
+            store = grown_store(self._config, self._store, len(self), capacity)
+            # The store last: its size is the capacity, even if Ctrl-C falls between.
+            self._graph = grown_graph(self._graph, capacity)
+            self._store = store
+
+    def _take_scratch(self, ef: int) -> Scratch:
+        capacity = len(self._store.labels)
+        try:
+            scratch = self._idle.pop()
+        except IndexError:
+            return new_scratch(self._config, capacity, ef)
+        if len(scratch.marks) < capacity or len(scratch.pool_dist) < ef:
+            return new_scratch(self._config, capacity, ef)
+        return scratch

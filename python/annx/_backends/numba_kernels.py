@@ -1,0 +1,239 @@
+"""Distances: one query against one stored row, or against a list of them.
+
+The element type decides the arithmetic when a function is compiled: float32, int16
+(the bits of a half), uint16 (bfloat16), int8, uint8, and uint64 (packed bits).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from annx._backends.numba_jit import (
+    VECTOR_MATH,
+    half_to_float,
+    inlined,
+    inner,
+    inner_math,
+    popcount,
+    prefetch,
+)
+from annx._backends.numba_layout import L2, SCALED, Store
+
+_types: Any = types
+
+#: Most elements whose sum fits 32 bits: 33,025 * 255^2 < 2^31. Vectorised as 16-bit
+#: products added in pairs (vpmaddwd).
+_INT32_DIM = 33025
+#: Bytes asked for ahead of a row's turn; the hardware streams the rest.
+_AHEAD = 512
+_LINE = 64
+
+
+def _overload(function: Any, **options: Any) -> Any:
+    # Not strict: a lambda carries no annotations, its template does.
+    return overload(function, strict=False, **options)
+
+
+def decode(value: Any) -> Any:
+    """Turn a stored element into what is summed; integers stay as they are."""
+    raise NotImplementedError
+
+
+@_overload(decode)  # type: ignore[untyped-decorator]
+def _decode(value: Any) -> Any:
+    if value == _types.int16:
+        return lambda value: half_to_float(value)
+    if value == _types.uint16:
+        return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
+    return lambda value: value
+
+
+@inner_math
+def _float_l2(query: Any, i: int, rows: Any, s: int) -> np.float32:
+    total = np.float32(0)
+    for j in range(rows.shape[1]):
+        gap = decode(query[i, j]) - decode(rows[s, j])
+        total += gap * gap
+    return total
+
+
+@inner_math
+def _float_dot(query: Any, i: int, rows: Any, s: int) -> np.float32:
+    total = np.float32(0)
+    for j in range(rows.shape[1]):
+        total += decode(query[i, j]) * decode(rows[s, j])
+    return total
+
+
+@inner
+def _int_l2(query: Any, i: int, rows: Any, s: int) -> np.int64:
+    if rows.shape[1] <= _INT32_DIM:
+        short = np.int32(0)
+        for j in range(rows.shape[1]):
+            gap = np.int16(np.int16(query[i, j]) - np.int16(rows[s, j]))
+            short = np.int32(short + np.int32(np.int32(gap) * np.int32(gap)))
+        return np.int64(short)
+    total = np.int64(0)
+    for j in range(rows.shape[1]):
+        wide = np.int32(query[i, j]) - np.int32(rows[s, j])
+        total += wide * wide
+    return total
+
+
+@inner
+def _int_dot(query: Any, i: int, rows: Any, s: int) -> np.int64:
+    if rows.shape[1] <= _INT32_DIM:
+        short = np.int32(0)
+        for j in range(rows.shape[1]):
+            short = np.int32(short + np.int32(np.int32(query[i, j]) * np.int32(rows[s, j])))
+        return np.int64(short)
+    total = np.int64(0)
+    for j in range(rows.shape[1]):
+        total += np.int32(query[i, j]) * np.int32(rows[s, j])
+    return total
+
+
+@inner
+def _hamming(query: Any, i: int, rows: Any, s: int) -> np.float32:
+    total = np.int64(0)
+    for j in range(rows.shape[1]):
+        total += popcount(query[i, j] ^ rows[s, j])
+    return np.float32(total)
+
+
+@inlined
+def _float_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
+    if store.metric == L2:
+        return _float_l2(query, i, store.rows, s)
+    dot = _float_dot(query, i, store.rows, s)
+    if store.metric == SCALED:
+        dot = np.float32(np.float32(dot * scale) * store.scales[s])
+    return np.float32(np.float32(1) - dot)
+
+
+@inlined
+def _int_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
+    if store.metric == L2:
+        return np.float32(_int_l2(query, i, store.rows, s))
+    dot = _int_dot(query, i, store.rows, s)
+    if store.metric == SCALED:
+        cosine = np.float32(np.float32(np.float32(dot) * scale) * store.scales[s])
+        return np.float32(np.float32(1) - cosine)
+    return np.float32(1 - dot)
+
+
+@inlined
+def _bit_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
+    return _hamming(query, i, store.rows, s)
+
+
+def distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
+    """Distance from ``query[i]`` to the row of slot `s`.
+
+    `query` is an array that `load` filled, or ``store.rows`` itself; `scale` is
+    what `load` returned, or ``store.scales[i]``.
+    """
+    raise NotImplementedError
+
+
+@_overload(distance, jit_options={"forceinline": True})  # type: ignore[untyped-decorator]
+def _distance(store: Any, query: Any, i: Any, scale: Any, s: Any) -> Any:
+    element = store.types[store.fields.index("rows")].dtype
+    if element == _types.uint64:
+        return lambda store, query, i, scale, s: _bit_distance(store, query, i, scale, s)
+    if element in (_types.int8, _types.uint8):
+        return lambda store, query, i, scale, s: _int_distance(store, query, i, scale, s)
+    return lambda store, query, i, scale, s: _float_distance(store, query, i, scale, s)
+
+
+@inlined
+def scale_of(store: Store, s: int) -> np.float32:
+    """``1 / |row|`` where the metric needs it, else 1."""
+    return store.scales[s] if store.metric == SCALED else np.float32(1)
+
+
+@inlined
+def ask_for(store: Store, s: int) -> None:
+    """Prefetch the beginning of a row."""
+    size = store.rows.shape[1] * store.rows.itemsize
+    for offset in range(0, min(size, _AHEAD), _LINE):
+        prefetch(store.rows, s, offset)
+
+
+@inner
+def distances(
+    store: Store,
+    query: Any,
+    i: int,
+    scale: np.float32,
+    slots: NDArray[np.uint32],
+    count: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Distances from ``query[i]`` to the first `count` of `slots`."""
+    for n in range(count):
+        out[n] = distance(store, query, i, scale, np.int64(slots[n]))
+
+
+@inner
+def code_distance(store: Store, a: int, b: int) -> np.float32:
+    """Distance between two stored rows."""
+    return distance(store, store.rows, a, scale_of(store, a), b)
+
+
+def load(rows: Any, r: int, scale: float, out: Any, o: int) -> np.float32:
+    """Prepare ``rows[r]`` for comparison in ``out[o]`` and return its remaining scale.
+
+    Float codecs are decoded and multiplied by `scale` here; integers stay exact and
+    are scaled after the sum.
+    """
+    raise NotImplementedError
+
+
+@_overload(load)  # type: ignore[untyped-decorator]
+def _load(rows: Any, r: Any, scale: Any, out: Any, o: Any) -> Any:
+    if rows.dtype in (_types.int8, _types.uint8, _types.uint64):
+
+        def integers(rows: Any, r: Any, scale: Any, out: Any, o: Any) -> np.float32:
+            for j in range(rows.shape[1]):
+                out[o, j] = rows[r, j]
+            return np.float32(scale)
+
+        return integers
+
+    def floats(rows: Any, r: Any, scale: Any, out: Any, o: Any) -> np.float32:
+        if scale == 1.0:
+            for j in range(rows.shape[1]):
+                out[o, j] = decode(rows[r, j])
+        else:
+            for j in range(rows.shape[1]):
+                out[o, j] = np.float32(np.float64(decode(rows[r, j])) * scale)
+        return np.float32(1)
+
+    return floats
+
+
+def squared_norm(rows: Any, r: int) -> np.float64:
+    """|row|^2, NaN or infinite as its elements are."""
+    raise NotImplementedError
+
+
+# Vector lanes matter here: every row and query passes through once.
+@_overload(squared_norm, jit_options={"fastmath": VECTOR_MATH})  # type: ignore[untyped-decorator]
+def _squared_norm(rows: Any, r: Any) -> Any:
+    if rows.dtype == _types.uint64:
+        return lambda rows, r: np.float64(1)
+
+    def impl(rows: Any, r: Any) -> np.float64:
+        total = np.float64(0)
+        for j in range(rows.shape[1]):
+            value = np.float64(decode(rows[r, j]))
+            total += value * value
+        return total
+
+    return impl

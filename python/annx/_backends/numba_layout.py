@@ -1,0 +1,204 @@
+"""The arrays that compiled functions work on, and how they grow."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx._backends.base import Config
+
+#: What ``Store.metric`` says. Hamming needs no number: uint64 rows have no other
+#: distance. Cosine over float32 is DOT, because its rows are unit vectors.
+L2, DOT, SCALED = 0, 1, 2
+
+#: Places in ``Graph.head``.
+ROWS, UPPER, ENTRY, TOP, TWINS, TOP_LABEL = range(6)
+
+#: Element types inside, by codec. Each is distinct, so that it selects the arithmetic.
+ROW_DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.int16),
+    "bf16": np.dtype(np.uint16),
+    "i8": np.dtype(np.int8),
+    "u8": np.dtype(np.uint8),
+    "b1": np.dtype(np.uint64),
+}
+
+#: Element types that a row is decoded to before it is compared.
+QUERY_DTYPES = ROW_DTYPES | {"f16": np.dtype(np.float32), "bf16": np.dtype(np.float32)}
+
+
+class Store(NamedTuple):
+    """Rows by slot.
+
+    Attributes
+    ----------
+    metric : int
+    rows : ndarray of shape (capacity, width), of ``ROW_DTYPES[codec]``
+    scales : ndarray of shape (capacity,) or (0,), float32
+        ``1 / |row|`` (SCALED), or |row| before normalising (cosine with f32).
+    labels : ndarray of shape (capacity,), int64
+    """
+
+    metric: int
+    rows: NDArray[Any]
+    scales: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+class Graph(NamedTuple):
+    """Links, all levels above 0 in one numbering.
+
+    Attributes
+    ----------
+    head : ndarray of shape (6,), int64
+        Rows, nodes above level 0, entry, top level (-1: empty), twins, highest label
+        (-1 if none is above).
+    links : ndarray of shape (capacity, 2 * M), uint32
+    next_twin : ndarray of shape (capacity,), uint32
+        0, or a slot plus 1: from a row to the last of its twins, from there to the
+        first, and so on to the last. Zeros cost no memory until a page is written.
+    twins : ndarray of shape (twin_capacity, 2), uint32
+    upper_links : ndarray of shape (upper_capacity, M), uint32
+    upper_down, upper_slot : ndarray of shape (upper_capacity,), uint32
+    upper_level : ndarray of shape (upper_capacity,), uint8
+    """
+
+    head: NDArray[np.int64]
+    links: NDArray[np.uint32]
+    next_twin: NDArray[np.uint32]
+    twins: NDArray[np.uint32]
+    upper_links: NDArray[np.uint32]
+    upper_down: NDArray[np.uint32]
+    upper_slot: NDArray[np.uint32]
+    upper_level: NDArray[np.uint8]
+
+
+class Scratch(NamedTuple):
+    """What one running search or insertion writes to.
+
+    Attributes
+    ----------
+    marks : ndarray of shape (capacity,), uint16
+        A slot is visited if its mark equals ``epoch[0]``.
+    epoch : ndarray of shape (1,), int64
+    pool_dist, pool_node : ndarray of shape (ef,), float32 and uint32
+        The beam, nearest first; the top bit of a node says that it was expanded.
+    role : ndarray of shape (ef,), uint8
+        What neighbour selection made of each candidate.
+    batch_node, batch_slot, batch_dist, batch_other, batch_role : ndarray of shape (2 * M + 1,)
+        One node's neighbours, and the same of them.
+    query : ndarray of shape (1, width)
+    """
+
+    marks: NDArray[np.uint16]
+    epoch: NDArray[np.int64]
+    pool_dist: NDArray[np.float32]
+    pool_node: NDArray[np.uint32]
+    role: NDArray[np.uint8]
+    batch_node: NDArray[np.uint32]
+    batch_slot: NDArray[np.uint32]
+    batch_dist: NDArray[np.float32]
+    batch_other: NDArray[np.float32]
+    batch_role: NDArray[np.uint8]
+    query: NDArray[Any]
+
+
+def metric_code(config: Config) -> int:
+    """What ``Store.metric`` is for an index."""
+    if config.metric == "l2":
+        return L2
+    return SCALED if config.has_scale else DOT
+
+
+def width(config: Config) -> int:
+    """Elements of a row inside: bits are padded to whole 64-bit words."""
+    return (config.columns + 7) // 8 if config.codec == "b1" else config.columns
+
+
+def new_store(config: Config) -> Store:
+    """Make a store without rows."""
+    return Store(
+        metric_code(config),
+        np.empty((0, width(config)), ROW_DTYPES[config.codec]),
+        np.empty(0, np.float32),
+        np.empty(0, np.int64),
+    )
+
+
+def new_graph(config: Config) -> Graph:
+    """Make a graph without nodes."""
+    return Graph(
+        np.array([0, 0, 0, -1, 0, -1], np.int64),
+        np.empty((0, 2 * config.M), np.uint32),
+        np.empty(0, np.uint32),
+        np.empty((0, 2), np.uint32),
+        np.empty((0, config.M), np.uint32),
+        np.empty(0, np.uint32),
+        np.empty(0, np.uint32),
+        np.empty(0, np.uint8),
+    )
+
+
+def new_scratch(config: Config, capacity: int, ef: int) -> Scratch:
+    """Make scratch for `capacity` slots and beams up to `ef`."""
+    batch = 2 * config.M + 1
+    return Scratch(
+        np.zeros(capacity, np.uint16),
+        np.zeros(1, np.int64),
+        np.empty(ef, np.float32),
+        np.empty(ef, np.uint32),
+        np.empty(ef, np.uint8),
+        np.empty(batch, np.uint32),
+        np.empty(batch, np.uint32),
+        np.empty(batch, np.float32),
+        np.empty(batch, np.float32),
+        np.empty(batch, np.uint8),
+        np.empty((1, width(config)), QUERY_DTYPES[config.codec]),
+    )
+
+
+def _grown(array: NDArray[Any], used: int, capacity: int) -> NDArray[Any]:
+    made = np.empty((capacity, *array.shape[1:]), array.dtype)
+    made[:used] = array[:used]
+    return made
+
+
+def grown_store(config: Config, store: Store, used: int, capacity: int) -> Store:
+    """Copy a store into arrays for `capacity` rows."""
+    scales = store.scales
+    if config.metric == "cosine":
+        scales = _grown(scales, used, capacity)
+    return Store(
+        store.metric,
+        _grown(store.rows, used, capacity),
+        scales,
+        _grown(store.labels, used, capacity),
+    )
+
+
+def grown_graph(graph: Graph, capacity: int) -> Graph:
+    """Copy a graph into arrays for `capacity` slots."""
+    used = int(graph.head[ROWS])
+    next_twin = np.zeros(capacity, np.uint32)
+    if graph.head[TWINS]:
+        next_twin[:used] = graph.next_twin[:used]
+    return graph._replace(links=_grown(graph.links, used, capacity), next_twin=next_twin)
+
+
+def grown_upper(graph: Graph, capacity: int) -> Graph:
+    """Copy a graph's upper levels into arrays for `capacity` nodes."""
+    used = int(graph.head[UPPER])
+    return graph._replace(
+        upper_links=_grown(graph.upper_links, used, capacity),
+        upper_down=_grown(graph.upper_down, used, capacity),
+        upper_slot=_grown(graph.upper_slot, used, capacity),
+        upper_level=_grown(graph.upper_level, used, capacity),
+    )
+
+
+def grown_twins(graph: Graph, capacity: int) -> Graph:
+    """Copy a graph's twins into an array for `capacity` of them."""
+    return graph._replace(twins=_grown(graph.twins, int(graph.head[TWINS]), capacity))

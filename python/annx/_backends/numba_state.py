@@ -1,0 +1,129 @@
+"""Between a core's arrays and the `State` that files store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx._backends.base import NO_LINK, STORAGE_DTYPES, Config, Level, State
+from annx._backends.numba_build import chain_twins
+from annx._backends.numba_layout import (
+    ENTRY,
+    ROWS,
+    TOP,
+    TWINS,
+    UPPER,
+    Graph,
+    Store,
+    grown_graph,
+    grown_store,
+    grown_twins,
+    grown_upper,
+    new_graph,
+    new_store,
+)
+
+
+def _elements(config: Config, array: NDArray[Any]) -> NDArray[np.uint8]:
+    """View rows of the inside as the bytes of their elements."""
+    size = config.columns * STORAGE_DTYPES[config.codec].itemsize
+    return array.view(np.uint8)[:, :size]
+
+
+def outer_rows(config: Config, array: NDArray[Any]) -> NDArray[Any]:
+    """Rows as the public side has them: halves as float16, bits as bytes."""
+    if config.codec == "b1":
+        return np.ascontiguousarray(_elements(config, array))
+    return array.view(STORAGE_DTYPES[config.codec])
+
+
+def inner_rows(config: Config, rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows as kernels have them; a view where the widths agree."""
+    if config.codec == "f16":
+        return rows.view(np.int16)
+    if config.codec != "b1":
+        return rows
+    words = np.zeros((len(rows), (config.columns + 7) // 8), np.uint64)
+    _elements(config, words)[:] = rows
+    return words
+
+
+def _upper_levels(graph: Graph) -> tuple[list[Level], int]:
+    head = graph.head
+    used, top = int(head[UPPER]), int(head[TOP])
+    number = np.empty(used, np.uint32)
+    levels: list[Level] = []
+    for level in range(1, top + 1):
+        nodes = np.flatnonzero(graph.upper_level[:used] == level)
+        number[nodes] = np.arange(len(nodes), dtype=np.uint32)
+        down = graph.upper_down[nodes]
+        links = graph.upper_links[nodes]
+        used_links = links != NO_LINK
+        links[used_links] = number[links[used_links]]
+        levels.append(Level(down if level == 1 else number[down], links))
+    entry = int(head[ENTRY])
+    return levels, int(number[entry]) if top > 0 else entry
+
+
+def export_state(config: Config, store: Store, graph: Graph) -> State:
+    """Copy everything into the arrays of a file."""
+    n = int(graph.head[ROWS])
+    rows = np.zeros((n, config.row_stride), np.uint8)
+    elements = _elements(config, store.rows[:n])
+    rows[:, : elements.shape[1]] = elements
+    norms = None
+    if config.has_scale:
+        rows[:, -4:] = store.scales[:n].view(np.uint8).reshape(n, 4)
+    elif config.metric == "cosine":
+        norms = store.scales[:n].copy()
+    levels, entry = _upper_levels(graph)
+    return State(
+        rows=rows,
+        links=graph.links[:n].copy(),
+        labels=store.labels[:n].copy(),
+        norms=norms,
+        twins=graph.twins[: int(graph.head[TWINS])].copy(),
+        levels=levels,
+        entry=entry,
+    )
+
+
+def import_state(config: Config, state: State) -> tuple[Store, Graph]:
+    """Make the arrays of a core from those of a file."""
+    n = len(state.rows)
+    store = grown_store(config, new_store(config), 0, n)
+    inner = store.rows
+    if config.codec == "b1":
+        inner[:] = 0
+    elements = _elements(config, inner)
+    elements[:] = state.rows[:, : elements.shape[1]]
+    store.labels[:] = state.labels
+    if config.has_scale:
+        store.scales.view(np.uint8).reshape(n, 4)[:] = state.rows[:, -4:]
+    elif state.norms is not None:
+        store.scales[:] = state.norms
+
+    graph = grown_graph(new_graph(config), n)
+    graph.links[:] = state.links
+    graph = grown_twins(graph, len(state.twins))
+    graph = grown_upper(graph, sum(len(level.down) for level in state.levels))
+    chain_twins(graph, np.array(state.twins, np.uint32))
+    start = before = 0
+    slots = np.arange(n, dtype=np.uint32)
+    for number, level in enumerate(state.levels, 1):
+        stop = start + len(level.down)
+        slots = slots[level.down]
+        graph.upper_slot[start:stop] = slots
+        graph.upper_down[start:stop] = level.down + np.uint32(before)
+        graph.upper_level[start:stop] = number
+        links = graph.upper_links[start:stop]
+        links[:] = level.links
+        links[links != NO_LINK] += np.uint32(start)
+        before, start = start, stop
+    top = len(state.levels) if n else -1
+    # The top level's nodes come last, so its numbers count on from `before`.
+    top_label = max(-1, int(store.labels.max(initial=-1)))
+    graph.head[:] = (n, start, state.entry + before, top, len(state.twins), top_label)
+    return store, graph

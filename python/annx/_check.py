@@ -1,0 +1,194 @@
+"""Is this state one that an engine may trust? Checked before native code sees it.
+
+A checksum finds accidents; these checks find what a hostile or faulty writer could
+have put in: numbers out of range and structures that contradict each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx._backends.base import (
+    NO_LINK,
+    SLOT_MASK,
+    STORAGE_DTYPES,
+    TREE_FLAG,
+    Config,
+    Level,
+    State,
+)
+from annx.errors import FormatError
+
+#: Elements looked at together, so that temporaries stay within a few megabytes.
+_BLOCK = 1 << 18
+#: How far a stored norm may be from the row's own: 65536 float32 terms in 8 lanes err by 5e-4.
+_NORM_TOLERANCE = 1e-3
+#: Squares beneath this lose digits in float32 and say nothing about the norm.
+_TINY_SQUARE = 1e-30
+
+
+def check_state(config: Config, state: State) -> None:
+    """Refuse a state that is not whole.
+
+    Parameters
+    ----------
+    config : Config
+    state : State
+        Arrays of the right types and shapes.
+
+    Raises
+    ------
+    FormatError
+        Says which part is wrong, and where.
+    """
+    n = len(state.rows)
+    _check_labels(state.labels)
+    _check_rows(config, state)
+    is_twin = _check_twins(config, state)
+    _check_level0(state.links, is_twin)
+    _check_tree(state.links)
+    size = n
+    for number, level in enumerate(state.levels, 1):
+        _check_upper(number, level, size, is_twin if number == 1 else None)
+        size = len(level.down)
+    if state.entry >= max(size, 1):
+        raise FormatError(f"entry: expected less than {size}, got {state.entry}")
+    if n and not state.levels and is_twin[state.entry]:
+        raise FormatError(f"entry: row {state.entry} is not in the graph")
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    step = max(1, _BLOCK // max(1, array.shape[1]))
+    for first in range(0, len(array), step):
+        yield first, array[first : first + step]
+
+
+def _refuse(bad: NDArray[np.bool_], first: int, part: str, what: str) -> None:
+    """Raise for the first row of `bad` that holds a True, if any; row 0 is `first`."""
+    if bad.any():
+        row = int(np.argmax(bad)) // math.prod(bad.shape[1:])
+        raise FormatError(f"{part} {first + row}: {what}")
+
+
+def _check_labels(labels: NDArray[np.int64]) -> None:
+    _refuse(labels == -1, 0, "label of row", "-1 is reserved")
+    ordered = np.sort(labels)
+    twice = ordered[1:] == ordered[:-1]
+    if twice.any():
+        raise FormatError(f"label {ordered[np.argmax(twice)]} appears twice")
+
+
+def _check_rows(config: Config, state: State) -> None:
+    dtype = STORAGE_DTYPES[config.codec]
+    size = config.columns * dtype.itemsize
+    scale_at = config.row_stride - 4 if config.has_scale else config.row_stride
+    for first, block in _blocks(state.rows):
+        _refuse(block[:, size:scale_at] != 0, first, "row", "padding is not zero")
+        if config.codec == "b1":
+            continue
+        values = np.ascontiguousarray(block[:, :size]).view(dtype)
+        if config.codec == "bf16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        values = values.astype(np.float32, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.einsum("ij,ij->i", values, values)
+        _refuse(~np.isfinite(squares), first, "row", "not finite, or too long")
+        if config.has_scale:
+            scales = np.ascontiguousarray(block[:, scale_at:]).view(np.float32)[:, 0]
+            _refuse(~(np.isfinite(scales) & (scales > 0)), first, "row", "scale is not positive")
+            with np.errstate(over="ignore"):
+                _check_unit(squares * scales * scales, squares, first)
+        elif state.norms is not None:
+            _check_unit(squares, np.ones_like(squares), first)
+    if state.norms is not None:
+        _refuse(~(np.isfinite(state.norms) & (state.norms > 0)), 0, "row", "norm is not positive")
+
+
+def _check_unit(squares: NDArray[np.float32], raw_squares: NDArray[np.float32], first: int) -> None:
+    wrong = ~(np.abs(squares - 1) <= _NORM_TOLERANCE) & (raw_squares > _TINY_SQUARE)
+    _refuse(wrong, first, "row", "its norm and its elements disagree")
+
+
+def _check_twins(config: Config, state: State) -> NDArray[np.bool_]:
+    """Return which rows are twins."""
+    n = len(state.rows)
+    is_twin = np.zeros(n, np.bool_)
+    if not len(state.twins):
+        return is_twin
+    slots, originals = state.twins.T
+    _refuse(slots >= n, 0, "twin", "row out of range")
+    _refuse(originals >= slots, 0, "twin", "its representative is not an earlier row")
+    _refuse(slots[1:] <= slots[:-1], 1, "twin", "not in order")
+    is_twin[slots] = True
+    _refuse(is_twin[originals], 0, "twin", "its representative is a twin")
+    # Without the scale, whose last digit depends on who computed it.
+    elements = state.rows[:, : config.columns * STORAGE_DTYPES[config.codec].itemsize]
+    step = max(1, _BLOCK // elements.shape[1])
+    for first in range(0, len(slots), step):
+        part = slice(first, first + step)
+        unequal = elements[slots[part]] != elements[originals[part]]
+        _refuse(unequal, first, "twin", "differs from its representative")
+    return is_twin
+
+
+def _check_links(
+    links: NDArray[np.uint32],
+    used: NDArray[np.bool_],
+    nodes: NDArray[np.uint32],
+    first: int,
+    n: int,
+    part: str,
+) -> None:
+    """Check what holds on every level; `nodes` are the links without flags."""
+    own = np.arange(first, first + len(links), dtype=np.uint32)[:, None]
+    _refuse(used[:, 1:] & ~used[:, :-1], first, part, "a link follows padding")
+    _refuse(used & (nodes >= n), first, part, "a link is out of range")
+    _refuse(used & (nodes == own), first, part, "a link to itself")
+    # Padding sorts last and, being unlike any node, equals only itself.
+    ordered = np.sort(np.where(used, nodes, NO_LINK), axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NO_LINK)
+    _refuse(twice, first, part, "the same link twice")
+
+
+def _check_level0(links: NDArray[np.uint32], is_twin: NDArray[np.bool_]) -> None:
+    n = len(links)
+    for first, block in _blocks(links):
+        used = block != NO_LINK
+        nodes = block & SLOT_MASK
+        _check_links(block, used, nodes, first, n, "links of row")
+        linked = is_twin[np.where(used, nodes, 0)] & used
+        _refuse(linked, first, "links of row", "a link to a twin")
+        lone = is_twin[first : first + len(block)]
+        _refuse(used & lone[:, None], first, "links of row", "a twin has links")
+
+
+def _check_tree(links: NDArray[np.uint32]) -> None:
+    """Every tree edge must be one from both of its ends."""
+    parts = [np.empty(0, np.uint64)]
+    for first, block in _blocks(links):
+        rows, columns = np.nonzero((block != NO_LINK) & ((block & TREE_FLAG) != 0))
+        ends = (block[rows, columns] & SLOT_MASK).astype(np.uint64)
+        parts.append((rows.astype(np.uint64) + np.uint64(first)) << np.uint64(32) | ends)
+    edges = np.sort(np.concatenate(parts))
+    back = np.sort(edges << np.uint64(32) | edges >> np.uint64(32))
+    if not np.array_equal(edges, back):
+        wrong = edges[np.argmax(edges != back)]
+        raise FormatError(f"links of row {wrong >> np.uint64(32)}: a tree edge leads one way only")
+
+
+def _check_upper(number: int, level: Level, below: int, is_twin: NDArray[np.bool_] | None) -> None:
+    part = f"level {number}, node"
+    n = len(level.down)
+    if not 0 < n <= below:
+        raise FormatError(f"level {number}: expected 1 to {below} nodes, got {n}")
+    _refuse(level.down[1:] <= level.down[:-1], 1, part, "nodes are not in order")
+    _refuse(level.down >= below, 0, part, "no such node on the level below")
+    if is_twin is not None:
+        _refuse(is_twin[level.down], 0, part, "a twin is in the graph")
+    for first, block in _blocks(level.links):
+        _check_links(block, block != NO_LINK, block, first, n, part)

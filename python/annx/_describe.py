@@ -1,0 +1,121 @@
+"""What an index tells about itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx import _health, _validate
+from annx._backends import select
+from annx._backends.base import Config, Core
+
+_LABELS = np.iinfo(np.int64)
+
+
+class Described:
+    """The part of `Index` that changes nothing, save for ``ef_search``."""
+
+    _core: Core
+    _config: Config
+    _ef_search: int
+    _why: str
+
+    @property
+    def dim(self) -> int:
+        """Elements in a vector."""
+        return self._config.dim
+
+    @property
+    def metric(self) -> str:
+        """``"l2"``, ``"ip"``, ``"cosine"`` or ``"hamming"``."""
+        return self._config.metric
+
+    @property
+    def codec(self) -> str:
+        """How vectors are stored, never ``"auto"``."""
+        return self._config.codec
+
+    @property
+    def M(self) -> int:
+        """Links of a node on the upper levels."""
+        return self._config.M
+
+    @property
+    def ef_construction(self) -> int:
+        """Width of the beam of `add`."""
+        return self._config.ef_construction
+
+    @property
+    def seed(self) -> int:
+        """Decides the level of each row."""
+        return self._config.seed
+
+    @property
+    def ef_search(self) -> int:
+        """Default width of the beam of `search`; may be set."""
+        return self._ef_search
+
+    @ef_search.setter
+    def ef_search(self, value: int) -> None:
+        self._ef_search = _validate.integer(value, "ef_search", 1, _validate.MAX_EF)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels in order of insertion, of shape (len(index),); a copy."""
+        return self._core.labels()
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __contains__(self, label: object) -> bool:
+        if isinstance(label, bool) or not isinstance(label, int | np.integer):
+            return False
+        if not _LABELS.min <= label <= _LABELS.max:
+            return False
+        return bool(self._core.contains(np.array([label], np.int64))[0])
+
+    def __repr__(self) -> str:
+        c = self._config
+        return f"<annx.Index {len(self):,} x {c.dim} {c.metric} {c.codec}>"
+
+    def info(self) -> dict[str, Any]:
+        """Describe the index: parameters, size, memory, graph and backend.
+
+        Returns
+        -------
+        dict
+            Of plain Python values. ``memory`` is in bytes, by part and ``total``;
+            ``levels`` counts the nodes from level 0 up; ``graph`` describes level 0:
+            ``mean_degree``, ``tree_edges``, ``occluded_share`` (of the links) and
+            ``twins`` (rows equal to an earlier one).
+
+        Examples
+        --------
+        >>> import annx
+        >>> info = annx.Index(2).info()
+        >>> info["n"], info["codec"], info["codec_why"]
+        (0, 'f32', 'auto: exact distances')
+        """
+        c = self._config
+        memory = self._core.memory()
+        state = self._core.export_state()
+        backend = select.backend()
+        return {
+            "dim": c.dim,
+            "metric": c.metric,
+            "codec": c.codec,
+            "codec_why": self._why,
+            "M": c.M,
+            "ef_construction": c.ef_construction,
+            "ef_search": self._ef_search,
+            "seed": c.seed,
+            "n": len(state.rows),
+            "memory": memory | {"total": sum(memory.values())},
+            "backend": backend.name,
+            "backend_why": backend.why,
+            "isa": select.cpu_info()["isa"],
+            "levels": _health.levels(state),
+            "graph": _health.graph(state),
+        }

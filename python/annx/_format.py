@@ -1,0 +1,397 @@
+"""Index files: the one writer and the one reader, for every backend.
+
+The layout is specified in docs/file-format.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+import stat
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx import _validate
+from annx._backends.base import MAX_ROWS, Config, Level, State
+from annx._check import check_state
+from annx.errors import AnnxError, BackendError, FormatError
+
+MAGIC = b"\x89ANNX\r\n\x1a"
+VERSION = 1
+
+# magic, version, crc32, required features, optional features, sections, dim, M,
+# ef_construction, ef_search, metric, codec, seed, rows, entry
+_HEADER = struct.Struct("<8sIIIIIIIIIBB2xQQI12x")
+_CRC = slice(12, 16)
+# name, element type, required, crc32, offset, length
+_SECTION = struct.Struct("<8sBB2xIQQ")
+_ALIGNMENT = 64
+_MAX_SECTIONS = 64
+_MAX_LEVELS = 64
+_PIECE = 1 << 20
+
+# A metric's or codec's place here is its number in the file.
+_METRICS = ("l2", "ip", "cosine", "hamming")
+_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1")
+_TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.uint8),
+    2: np.dtype("<u4"),
+    3: np.dtype("<i8"),
+    4: np.dtype("<f4"),
+}
+_TYPE_CODES = {dtype: code for code, dtype in _TYPES.items()}
+
+_Reader = io.BufferedReader | io.BytesIO
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a file holds.
+
+    Attributes
+    ----------
+    config : Config
+    ef_search : int
+        Default width of a search.
+    state : State
+    """
+
+    config: Config
+    ef_search: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    name: str
+    dtype: np.dtype[Any]
+    required: bool
+    crc: int
+    offset: int
+    length: int
+
+
+def save(path: str | os.PathLike[str], stored: Stored) -> None:
+    """Write a file whole or not at all; an older one stays until then.
+
+    Raises
+    ------
+    OSError
+    """
+    # A link stays a link; what it points to is replaced.
+    target = Path(os.path.realpath(path))
+    mode = None
+    with contextlib.suppress(FileNotFoundError):
+        found = target.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        mode = stat.S_IMODE(found.st_mode)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            _write(file, stored)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def load(path: str | os.PathLike[str]) -> Stored:
+    """Read and check a file.
+
+    Raises
+    ------
+    FormatError
+        Names the file, and what is wrong where.
+    OSError
+    """
+    name = os.fspath(path)
+    mode = os.stat(name).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FormatError(f"{name}: not a regular file")
+    try:
+        with open(name, "rb") as file:
+            return _read(file, os.fstat(file.fileno()).st_size)
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from None
+
+
+def dumps(stored: Stored) -> bytes:
+    """Return the bytes that `save` writes."""
+    buffer = io.BytesIO()
+    _write(buffer, stored)
+    return buffer.getvalue()
+
+
+def loads(data: bytes) -> Stored:
+    """Read and check what `dumps` returned.
+
+    Raises
+    ------
+    FormatError
+    """
+    return _read(io.BytesIO(data), len(data))
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot; the file itself is on disk by now.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_big_endian() -> None:
+    if sys.byteorder != "little":
+        raise BackendError("index files are little-endian, and this machine is not")
+
+
+def _bytes_of(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _aligned(offset: int) -> int:
+    return (offset + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+
+
+def _joined(arrays: list[NDArray[np.uint32]]) -> NDArray[np.uint32]:
+    return np.concatenate([np.empty(0, np.uint32), *(array.reshape(-1) for array in arrays)])
+
+
+def _arrays(state: State) -> dict[str, NDArray[Any]]:
+    """Sections in the order of the file, the small ones first."""
+    arrays: dict[str, NDArray[Any]] = {
+        "levels": np.array([len(level.down) for level in state.levels], np.uint32),
+        "down": _joined([level.down for level in state.levels]),
+        "upper": _joined([level.links for level in state.levels]),
+        "twins": state.twins,
+        "labels": state.labels,
+        "links": state.links,
+        "rows": state.rows,
+    }
+    return arrays if state.norms is None else {"norms": state.norms} | arrays
+
+
+def _write(file: BinaryIO, stored: Stored) -> None:
+    _refuse_big_endian()
+    config, state = stored.config, stored.state
+    arrays = _arrays(state)
+    offset = _HEADER.size + _SECTION.size * len(arrays)
+    table = b""
+    places = []
+    for name, array in arrays.items():
+        offset = _aligned(offset)
+        places.append(offset)
+        data = _bytes_of(array)
+        crc = zlib.crc32(data)
+        table += _SECTION.pack(name.encode(), _TYPE_CODES[array.dtype], 1, crc, offset, len(data))
+        offset += len(data)
+    head = _HEADER.pack(
+        MAGIC,
+        VERSION,
+        0,
+        0,
+        0,
+        len(arrays),
+        config.dim,
+        config.M,
+        config.ef_construction,
+        stored.ef_search,
+        _METRICS.index(config.metric),
+        _CODECS.index(config.codec),
+        config.seed,
+        len(state.rows),
+        state.entry,
+    )
+    position = file.write(_with_crc(head + table))
+    for place, array in zip(places, arrays.values(), strict=True):
+        file.write(bytes(place - position))
+        position = place + file.write(_bytes_of(array))
+
+
+def _header_crc(head: bytes) -> int:
+    return zlib.crc32(head[_CRC.stop :], zlib.crc32(head[: _CRC.start]))
+
+
+def _with_crc(head: bytes) -> bytes:
+    return head[: _CRC.start] + struct.pack("<I", _header_crc(head)) + head[_CRC.stop :]
+
+
+def _read(file: _Reader, size: int) -> Stored:
+    _refuse_big_endian()
+    head, count = _read_head(file, size)
+    table = list(_read_table(head, count, size))
+    config, ef_search, n, entry = _parameters(head)
+    arrays: dict[str, NDArray[Any]] = {}
+    position = len(head)
+    for section in table:
+        if file.read(section.offset - position).strip(b"\0"):
+            raise FormatError(f"offset {position}: padding is not zero")
+        array = _read_section(file, section)
+        position = section.offset + section.length
+        if section.required:
+            arrays[section.name] = array
+    state = _assemble(config, n, entry, arrays)
+    check_state(config, state)
+    return Stored(config, ef_search, state)
+
+
+def _read_head(file: _Reader, size: int) -> tuple[bytes, int]:
+    """Return the header and the section table, their checksum verified."""
+    fixed = file.read(_HEADER.size)
+    if not fixed:
+        raise FormatError("the file is empty")
+    if fixed[: len(MAGIC)] != MAGIC[: len(fixed)]:
+        raise FormatError("not an annx index")
+    if len(fixed) < _HEADER.size:
+        raise FormatError(f"truncated: expected a header of {_HEADER.size} bytes, got {size}")
+    version, _, required, _, count = struct.unpack_from("<IIIII", fixed, len(MAGIC))
+    if version != VERSION:
+        raise FormatError(f"expected format version {VERSION}, got {version}")
+    if count > _MAX_SECTIONS:
+        raise FormatError(f"expected at most {_MAX_SECTIONS} sections, got {count}")
+    head = fixed + file.read(_SECTION.size * count)
+    if len(head) < _HEADER.size + _SECTION.size * count:
+        raise FormatError(f"truncated: expected {count} sections, the file ends at {size}")
+    (stored_crc,) = struct.unpack("<I", head[_CRC])
+    if stored_crc != _header_crc(head):
+        raise FormatError("the header's checksum does not match")
+    if required:
+        raise FormatError(f"needs features of a newer annx (flags {required:#x})")
+    if any(fixed[46:48]) or any(fixed[68:]):
+        raise FormatError("offset 46, 68: reserved bytes are not zero")
+    return head, count
+
+
+def _read_table(head: bytes, count: int, size: int) -> Iterator[_Section]:
+    """Sections in order; they follow each other without overlap up to the file's end."""
+    end = len(head)
+    seen = set()
+    for number in range(count):
+        place = _HEADER.size + _SECTION.size * number
+        raw, type_code, required, crc, offset, length = _SECTION.unpack_from(head, place)
+        name = raw.rstrip(b"\0").decode("ascii", "backslashreplace")
+        if type_code not in _TYPES or required > 1 or any(head[place + 10 : place + 12]):
+            raise FormatError(f"section {name!r}: unknown kind at offset {place + 8}")
+        if name in seen:
+            raise FormatError(f"section {name!r} appears twice")
+        seen.add(name)
+        if offset != _aligned(end):
+            raise FormatError(f"section {name!r}: expected offset {_aligned(end)}, got {offset}")
+        end = offset + length
+        if end > size:
+            raise FormatError(f"truncated: section {name!r} ends at {end}, the file at {size}")
+        dtype = _TYPES[type_code]
+        if length % dtype.itemsize:
+            raise FormatError(f"section {name!r}: length {length} is no multiple of {dtype}")
+        yield _Section(name, dtype, bool(required), crc, offset, length)
+    if end != size:
+        raise FormatError(f"expected a file of {end} bytes, got {size}")
+
+
+def _parameters(head: bytes) -> tuple[Config, int, int, int]:
+    fields = _HEADER.unpack_from(head)
+    dim, m, ef_construction, ef_search, metric, codec, seed, n, entry = fields[6:]
+    try:
+        if metric >= len(_METRICS) or codec >= len(_CODECS):
+            raise FormatError(f"unknown metric {metric} or codec {codec}")
+        _validate.integer(dim, "dim", 1, _validate.MAX_DIM)
+        _validate.integer(m, "M", 2, _validate.MAX_M)
+        _validate.integer(ef_construction, "ef_construction", 1, _validate.MAX_EF)
+        _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
+        _validate.integer(n, "rows", 0, MAX_ROWS)
+        _validate.codec(_CODECS[codec], _METRICS[metric], dim)
+    except AnnxError as error:
+        raise FormatError(f"header: {error}") from None
+    config = Config(dim, _METRICS[metric], _CODECS[codec], m, ef_construction, seed)
+    return config, ef_search, n, entry
+
+
+def _read_section(file: _Reader, section: _Section) -> NDArray[Any]:
+    array = np.empty(section.length // section.dtype.itemsize, section.dtype)
+    view = _bytes_of(array)
+    crc = 0
+    # Piece by piece, so that each is summed while the cache still has it.
+    for start in range(0, section.length, _PIECE):
+        piece = view[start : start + _PIECE]
+        if file.readinto(piece) != len(piece):
+            raise FormatError(f"section {section.name!r}: truncated while it was read")
+        crc = zlib.crc32(piece, crc)
+    if crc != section.crc:
+        raise FormatError(
+            f"section {section.name!r} (offset {section.offset}): checksum does not match"
+        )
+    return array
+
+
+def _assemble(config: Config, n: int, entry: int, arrays: dict[str, NDArray[Any]]) -> State:
+    """Give each section its shape; every length follows from the header and `levels`."""
+    sizes = _take(arrays, "levels", np.uint32, None).tolist()
+    if len(sizes) > _MAX_LEVELS:
+        raise FormatError(f"section 'levels': expected at most {_MAX_LEVELS}, got {len(sizes)}")
+    total = sum(sizes)
+    down = _take(arrays, "down", np.uint32, (total,))
+    upper = _take(arrays, "upper", np.uint32, (total, config.M))
+    ends = np.cumsum(sizes, dtype=np.int64)[:-1]
+    has_norms = config.metric == "cosine" and not config.has_scale
+    state = State(
+        rows=_take(arrays, "rows", np.uint8, (n, config.row_stride)),
+        links=_take(arrays, "links", np.uint32, (n, 2 * config.M)),
+        labels=_take(arrays, "labels", np.int64, (n,)),
+        norms=_take(arrays, "norms", np.float32, (n,)) if has_norms else None,
+        twins=_take(arrays, "twins", np.uint32, None).reshape(-1, 2),
+        levels=[
+            Level(*parts)
+            for parts in zip(np.split(down, ends), np.split(upper, ends), strict=True)
+            if sizes
+        ],
+        entry=entry,
+    )
+    if arrays:
+        raise FormatError(f"unknown section {next(iter(arrays))!r}: needs a newer annx")
+    return state
+
+
+def _take(
+    arrays: dict[str, NDArray[Any]],
+    name: str,
+    dtype: type[np.generic],
+    shape: tuple[int, ...] | None,
+) -> NDArray[Any]:
+    array = arrays.pop(name, None)
+    if array is None:
+        raise FormatError(f"section {name!r} is missing")
+    if array.dtype != dtype:
+        raise FormatError(f"section {name!r}: expected {np.dtype(dtype)}, got {array.dtype}")
+    if shape is None:
+        if name == "twins" and array.size % 2:
+            raise FormatError("section 'twins': expected pairs")
+        return array
+    if array.size != int(np.prod(shape, dtype=object)):
+        raise FormatError(f"section {name!r}: expected shape {shape}, got {array.size} elements")
+    return array.reshape(shape)

@@ -1,0 +1,59 @@
+"""The C++ core of annx."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Buffer
+
+class Core:
+    def __init__(
+        self, dim: int, metric: str, codec: str, M: int, ef_construction: int, seed: int
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def reserve(self, capacity: int) -> None: ...
+    def find_bad_row(self, rows: NDArray[Any]) -> tuple[int, str] | None: ...
+    def add(
+        self,
+        rows: NDArray[Any],
+        labels: NDArray[np.int64] | None,
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> int: ...
+    def search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    def exact_search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    def get(self, labels: NDArray[np.int64]) -> NDArray[Any]: ...
+    def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
+    def labels(self) -> NDArray[np.int64]: ...
+    def export_state(self) -> dict[str, Any]: ...
+    def import_state(self, state: dict[str, Any]) -> None: ...
+    def memory(self) -> dict[str, int]: ...
+
+def cpu_info() -> dict[str, Any]: ...
+def kernel_distance(
+    isa: str, operation: str, type: str, query: Buffer, row: Buffer, dim: int
+) -> float: ...
+def kernel_distances(
+    isa: str,
+    operation: str,
+    type: str,
+    query: Buffer,
+    rows: Buffer,
+    stride: int,
+    dim: int,
+    slots: NDArray[np.uint32] | None = None,
+) -> NDArray[np.float32]: ...

@@ -1,0 +1,3 @@
+"""The version of annx, for the package and its build."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,386 @@
+"""Read vectors from the files that they usually come in.
+
+NumPy (.npy, .npz), the TEXMEX formats (.fvecs, .bvecs, .ivecs), HDF5 as ann-benchmarks
+lays it out (.hdf5, .h5) and Parquet. What can be memory-mapped is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx.errors import DimensionError, DtypeError, FormatError, ParameterError
+
+__all__ = ["SUFFIXES", "Dataset", "read", "read_dataset", "write"]
+
+#: Element type of the rows of each TEXMEX format (http://corpus-texmex.irisa.fr).
+_VECS: dict[str, np.dtype[Any]] = {
+    ".fvecs": np.dtype("<f4"),
+    ".bvecs": np.dtype(np.uint8),
+    ".ivecs": np.dtype("<i4"),
+}
+
+#: What ann-benchmarks calls a metric, and what annx calls it.
+_METRICS = {
+    "angular": "cosine",
+    "cosine": "cosine",
+    "dot": "ip",
+    "euclidean": "l2",
+    "hamming": "hamming",
+    "ip": "ip",
+    "l2": "l2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A base to search in, queries, and their true neighbours.
+
+    Attributes
+    ----------
+    name : str
+        The file's or folder's name without its suffix.
+    base : ndarray of shape (n, d)
+    queries : ndarray of shape (n_queries, d)
+    neighbors : ndarray of shape (n_queries, n_true), or None
+        Rows of `base`, nearest first.
+    metric : str or None
+        annx's name of the metric, if the file tells it.
+    """
+
+    name: str
+    base: NDArray[Any]
+    queries: NDArray[Any]
+    neighbors: NDArray[Any] | None
+    metric: str | None
+
+
+def read(path: str | os.PathLike[str], *, key: str | None = None) -> NDArray[Any]:
+    """Read one array.
+
+    Parameters
+    ----------
+    path : path-like
+        Its suffix tells the format: .npy, .npz, .fvecs, .bvecs, .ivecs, .hdf5, .h5,
+        .parquet.
+    key : str, optional
+        The array of a .npz file, dataset of an HDF5 file (default: ``train``) or column
+        of a Parquet file. Needed only where there is a choice.
+
+    Returns
+    -------
+    ndarray
+        Read-only and memory-mapped for .npy, the TEXMEX formats and plain HDF5 datasets.
+        Parquet gives shape (n, d) for a column of lists, (n,) for one of numbers.
+
+    Raises
+    ------
+    FormatError
+        The file is truncated, damaged, or not of the format that its suffix promises.
+    ParameterError
+        The suffix is unknown, or `key` is missing or wrong.
+    DtypeError
+        The elements are not numbers.
+    ImportError
+        HDF5 needs h5py, Parquet needs pyarrow: ``pip install 'annx[datasets]'``.
+    OSError
+        The file cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "x.fvecs")
+    >>> write(path, np.eye(3, dtype=np.float32))
+    >>> read(path).shape
+    (3, 3)
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ParameterError(
+            f"{path.name}: expected a name ending in {', '.join(_READERS)}, "
+            f"got {path.suffix or 'no suffix'!r}"
+        )
+    with path.open("rb") as file:
+        if not file.read(1):
+            raise FormatError(f"{path.name}: the file is empty")
+    array = reader(path, key)
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"{path.name}: expected numbers, got {array.dtype}")
+    return array
+
+
+def read_dataset(path: str | os.PathLike[str]) -> Dataset:
+    """Read a base, its queries and, if present, their true neighbours.
+
+    Parameters
+    ----------
+    path : path-like
+        An HDF5 file of ann-benchmarks (``train``, ``test``, ``neighbors``), or a folder
+        with ``base``, ``query`` and perhaps ``gt`` in any format of :func:`read`.
+
+    Returns
+    -------
+    Dataset
+        Boolean HDF5 data is packed, eight bits to a byte, for the Hamming metric.
+
+    Raises
+    ------
+    FormatError, ParameterError, DtypeError, ImportError, OSError
+        As :func:`read`.
+    DimensionError
+        The arrays do not fit each other.
+    """
+    path = Path(path)
+    metric = None
+    if path.is_dir():
+        base, queries = read(_member(path, "base")), read(_member(path, "query"))
+        truth = _find_member(path, "gt")
+        neighbors = None if truth is None else read(truth)
+    elif path.suffix.lower() in (".hdf5", ".h5"):
+        base, queries = read(path, key="train"), read(path, key="test")
+        with _open_hdf5(path) as file:
+            has_neighbors = "neighbors" in file
+            distance = file.attrs.get("distance")
+        neighbors = read(path, key="neighbors") if has_neighbors else None
+        metric = _METRICS.get(distance.decode() if isinstance(distance, bytes) else str(distance))
+    else:
+        raise ParameterError(f"{path.name}: expected a folder or an HDF5 file")
+    if base.dtype == np.bool_ and queries.dtype == np.bool_:
+        base, queries = np.packbits(base, axis=1), np.packbits(queries, axis=1)
+    _check_fit(path.name, base, queries, neighbors)
+    return Dataset(path.stem, base, queries, neighbors, metric)
+
+
+def write(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
+    """Write one array as .npy, .fvecs, .bvecs or .ivecs.
+
+    Parameters
+    ----------
+    path : path-like
+    array : ndarray
+        Of shape (n, d) for the TEXMEX formats, whose element type its values must fit.
+
+    Raises
+    ------
+    ParameterError
+        The suffix is none of these.
+    DimensionError
+        The format holds rows, and `array` has none.
+    DtypeError
+        A value does not fit the format's element type.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        np.save(path, array, allow_pickle=False)
+        return
+    if suffix not in _VECS:
+        raise ParameterError(
+            f"{path.name}: expected a name ending in .npy, {', '.join(_VECS)}, got {suffix!r}"
+        )
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise DimensionError(f"{path.name}: expected shape (n, d), got {array.shape}")
+    dtype = _VECS[suffix]
+    with np.errstate(invalid="ignore", over="ignore"):
+        elements = array.astype(dtype)
+        if dtype.kind != "f" and not np.array_equal(elements, array):
+            raise DtypeError(f"{path.name}: values do not fit {dtype.name}, the format's type")
+    heads = np.full((len(array), 1), array.shape[1], "<i4").view(np.uint8)
+    body = elements.view(np.uint8).reshape(len(array), -1)
+    path.write_bytes(np.hstack([heads, body]).tobytes())
+
+
+def _read_npy(path: Path, key: str | None) -> NDArray[Any]:
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise FormatError(f"{path.name}: not a NumPy file (its first bytes differ)")
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(mapped, np.memmap) and mapped.size:
+            rest = path.stat().st_size - mapped.offset - mapped.nbytes
+            if rest:
+                raise FormatError(f"{path.name}: {rest} bytes more than its header says")
+        return np.asarray(mapped)
+    except ValueError as error:
+        if isinstance(error, FormatError):
+            raise
+        try:
+            # Object arrays and, before NumPy 2.2, empty ones cannot be mapped.
+            return np.asarray(np.load(path, allow_pickle=False))
+        except (ValueError, EOFError):
+            raise FormatError(f"{path.name}: {error}") from error
+    except EOFError as error:
+        raise FormatError(f"{path.name}: {error}") from error
+
+
+def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
+    # Opened here: np.load leaves a damaged archive open.
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            raise FormatError(f"{path.name}: not a .npz archive (its first bytes differ)")
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return np.asarray(arrays[_pick(path, key, arrays.files, "array")])
+        except ParameterError:
+            raise
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+            raise FormatError(f"{path.name}: {error}") from error
+
+
+def _read_vecs(path: Path, key: str | None) -> NDArray[Any]:
+    dtype = _VECS[path.suffix.lower()]
+    size = path.stat().st_size
+    if size < 4:
+        raise FormatError(f"{path.name}: truncated, {size} bytes")
+    raw = np.memmap(path, dtype=np.uint8, mode="r")
+    dim = int(raw[:4].view("<i4")[0])
+    stride = 4 + dim * dtype.itemsize
+    if dim <= 0 or stride > size:
+        raise FormatError(
+            f"{path.name}: row 0 claims {dim} elements of {dtype.name} in a file of {size} bytes"
+        )
+    if size % stride:
+        raise FormatError(
+            f"{path.name}: truncated, or not of this format: "
+            f"{size} bytes are no multiple of {stride}, the size of row 0"
+        )
+    rows = raw.reshape(-1, stride)
+    wrong = np.flatnonzero((rows[:, :4] != rows[0, :4]).any(axis=1))
+    if len(wrong):
+        got = int(np.ascontiguousarray(rows[wrong[0], :4]).view("<i4")[0])
+        raise FormatError(f"{path.name}: row {wrong[0]}: expected {dim} elements, got {got}")
+    return np.asarray(rows[:, 4:]).view(dtype)
+
+
+def _open_hdf5(path: Path) -> Any:
+    h5py = _import("h5py", path)
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise FormatError(f"{path.name}: {error}") from error
+
+
+def _read_hdf5(path: Path, key: str | None) -> NDArray[Any]:
+    with _open_hdf5(path) as file:
+        names = [name for name in file if hasattr(file[name], "dtype")]
+        data = file["train" if key is None and "train" in names else _pick(path, key, names)]
+        offset = data.id.get_offset()
+        if data.chunks is None and offset is not None and data.size and data.dtype.kind in "fiu":
+            return np.asarray(np.memmap(path, data.dtype, "r", offset, data.shape))
+        try:
+            return np.asarray(data[()])
+        except OSError as error:
+            raise FormatError(f"{path.name}: {error}") from error
+
+
+def _read_parquet(path: Path, key: str | None) -> NDArray[Any]:
+    arrow = _import("pyarrow", path)
+    parquet = _import("pyarrow.parquet", path)
+    try:
+        file = parquet.ParquetFile(path, memory_map=True)
+        fields = {field.name: field.type for field in file.schema_arrow}
+        lists = [name for name, kind in fields.items() if _is_list(arrow, kind)]
+        name = _pick(path, key, list(fields) if key is not None else lists, "column")
+        column = file.read([name]).column(0).combine_chunks()
+    except (arrow.ArrowInvalid, OSError) as error:
+        raise FormatError(f"{path.name}: {error}") from error
+    if isinstance(column, arrow.ChunkedArray):
+        column = arrow.concat_arrays(column.chunks)
+    where = f"{path.name}: column {name!r}"
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        raise FormatError(f"{where}: row {row} is null")
+    if not _is_list(arrow, column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    values = column.flatten()
+    if values.null_count:
+        raise FormatError(f"{where}: {values.null_count} elements are null")
+    elements = np.asarray(values.to_numpy(zero_copy_only=False))
+    if arrow.types.is_fixed_size_list(column.type):
+        return elements.reshape(len(column), column.type.list_size)
+    lengths = np.asarray(column.value_lengths().to_numpy(zero_copy_only=False))
+    wrong = np.flatnonzero(lengths != lengths[:1])
+    if len(wrong):
+        raise FormatError(
+            f"{where}: row {wrong[0]}: expected {lengths[0]} elements, got {lengths[wrong[0]]}"
+        )
+    return elements.reshape(len(column), -1) if len(column) else elements.reshape(0, 0)
+
+
+def _is_list(arrow: Any, kind: Any) -> bool:
+    types = arrow.types
+    return bool(types.is_fixed_size_list(kind) or types.is_list(kind) or types.is_large_list(kind))
+
+
+def _pick(path: Path, key: str | None, names: list[str], kind: str = "dataset") -> str:
+    if key is None and len(names) == 1:
+        return names[0]
+    if key is not None and key in names:
+        return key
+    listed = ", ".join(map(repr, names[:10])) or "none"
+    raise ParameterError(f"{path.name}: expected one {kind} of {listed}, got {key!r}")
+
+
+def _find_member(folder: Path, stem: str) -> Path | None:
+    found = [folder / f"{stem}{suffix}" for suffix in _READERS]
+    return next((path for path in found if path.is_file()), None)
+
+
+def _member(folder: Path, stem: str) -> Path:
+    path = _find_member(folder, stem)
+    if path is None:
+        raise FileNotFoundError(f"{folder}: expected a file {stem}.npy (or another format)")
+    return path
+
+
+def _check_fit(
+    name: str, base: NDArray[Any], queries: NDArray[Any], neighbors: NDArray[Any] | None
+) -> None:
+    if base.ndim != 2 or queries.ndim != 2 or base.shape[1] != queries.shape[1]:
+        raise DimensionError(
+            f"{name}: expected base (n, d) and queries (m, d), got {base.shape}, {queries.shape}"
+        )
+    if neighbors is None:
+        return
+    if neighbors.ndim != 2 or len(neighbors) != len(queries):
+        raise DimensionError(
+            f"{name}: expected {len(queries)} rows of true neighbours, got {neighbors.shape}"
+        )
+    if neighbors.dtype.kind not in "iu":
+        raise DtypeError(f"{name}: expected whole numbers as neighbours, got {neighbors.dtype}")
+    if neighbors.size and not (0 <= neighbors.min() and neighbors.max() < len(base)):
+        raise FormatError(f"{name}: a true neighbour lies outside the {len(base)} rows of the base")
+
+
+def _import(module: str, path: Path) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"{path.name}: {package} is not installed: pip install 'annx[datasets]'", name=package
+        ) from error
+
+
+_READERS: dict[str, Callable[[Path, str | None], NDArray[Any]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    **dict.fromkeys(_VECS, _read_vecs),
+    ".hdf5": _read_hdf5,
+    ".h5": _read_hdf5,
+    ".parquet": _read_parquet,
+}
+
+#: Names of files that :func:`read` understands end in one of these.
+SUFFIXES = tuple(_READERS)

@@ -1,0 +1,47 @@
+"""What annx raises. Each class is also the built-in that a Python user would catch."""
+
+from __future__ import annotations
+
+
+class AnnxError(Exception):
+    """Root of all errors that annx raises itself."""
+
+
+class DimensionError(AnnxError, ValueError):
+    """An array has the wrong number of dimensions or columns."""
+
+
+class DtypeError(AnnxError, TypeError):
+    """An array has an element type, or a value, that the index cannot hold."""
+
+
+class NonFiniteError(AnnxError, ValueError):
+    """A row holds NaN, infinity, or values whose squares overflow float32."""
+
+
+class ZeroVectorError(AnnxError, ValueError):
+    """A zero vector under cosine, where it has no direction."""
+
+
+class ParameterError(AnnxError, ValueError):
+    """An argument is outside its range."""
+
+
+class LabelError(AnnxError, KeyError):
+    """A label is missing, taken, repeated, or not a valid label."""
+
+    def __str__(self) -> str:
+        # KeyError shows repr(message); ours are sentences.
+        return str(self.args[0]) if self.args else ""
+
+
+class FormatError(AnnxError, ValueError):
+    """A file is not a valid annx index."""
+
+
+class CapacityError(AnnxError, OverflowError):
+    """More rows than one index can hold."""
+
+
+class BackendError(AnnxError, RuntimeError):
+    """The backend or instruction set asked for is not available here."""

@@ -1,0 +1,43 @@
+"""Files of every released format version open in every backend."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data import all_distances, plain, tolerance
+
+import annx
+
+FOLDER = Path(__file__).parents[1] / "golden"
+FILES = sorted(FOLDER.glob("*.annx"))
+
+_spec = importlib.util.spec_from_file_location("golden_make", FOLDER / "make.py")
+make = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make)
+
+
+def test_there_is_one_for_each_codec():
+    assert {path.stem.split("_", 1)[1] for path in FILES} == set(make.FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_golden_file(backend, path):
+    _, metric, codec = path.stem.split("_")
+    x = make.vectors(codec)
+    index = annx.load(path)
+    assert (index.metric, index.codec, index.dim) == (metric, codec, make.DIM)
+    assert (index.M, index.ef_construction, index.ef_search, index.seed) == (3, 20, 33, 7)
+    assert index.to_bytes() == path.read_bytes() or backend == "reference"
+    assert np.array_equal(index.labels, make.labels())
+    np.testing.assert_allclose(index.get(index.labels), x, rtol=1e-6)
+    hits = index.search(x[:20], k=make.N, ef_search=make.N)
+    rows = plain(x, codec)
+    want = np.sort(all_distances(metric, rows[:20], rows), axis=1)
+    np.testing.assert_allclose(
+        hits.distances, want, rtol=2e-5, atol=tolerance(metric, rows[:20], rows)
+    )
+    assert index.info()["graph"]["twins"] == 10
+    assert len(index.add(x[:3], [1, 2, 3])) == 3

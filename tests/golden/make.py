@@ -1,0 +1,52 @@
+"""Write the index files of this format version: python make.py FOLDER.
+
+Once released, a version's files are never written again; they show that old files open.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import annx
+
+DIM, N = 16, 60
+FILES = {
+    "l2_f32": "f32",
+    "cosine_f32": "f32",
+    "ip_f16": "f16",
+    "cosine_bf16": "bf16",
+    "cosine_i8": "i8",
+    "l2_u8": "u8",
+    "hamming_b1": "b1",
+}
+
+
+def vectors(codec):
+    """Rows that need no random generator; the last ten repeat the first."""
+    columns = DIM // 8 if codec == "b1" else DIM
+    row, column = np.indices((N, columns), np.int64)
+    row = np.where(row < N - 10, row, row - (N - 10))
+    x = (row * 37 + column * 101 + row * column * 13 + row * row * 5) % 256
+    if codec == "u8" or codec == "b1":
+        return x.astype(np.uint8)
+    x = x - 128
+    return x.astype(np.int8) if codec == "i8" else (x / 16).astype(np.float32)
+
+
+def labels():
+    return np.arange(N) * 1000 - 7
+
+
+def main(folder):
+    for name, codec in FILES.items():
+        index = annx.Index(DIM, name.split("_")[0], codec=codec, M=3, ef_construction=20, seed=7)
+        index.ef_search = 33
+        index.add(vectors(codec), labels())
+        index.save(Path(folder) / f"v1_{name}.annx")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

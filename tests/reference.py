@@ -1,0 +1,185 @@
+"""The slow twin of every backend: brute force in float64, written for plainness."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from annx._backends.base import MAX_ROWS, NO_LINK, STORAGE_DTYPES, TREE_FLAG, Config, State
+from annx.errors import CapacityError, LabelError, NonFiniteError, ZeroVectorError
+
+LARGEST_SQUARE = float(np.finfo(np.float32).max) / 4
+REASONS = {
+    "nan": "contains NaN",
+    "inf": "contains infinity",
+    "overflow": "is so long that its distances overflow float32",
+    "zero": "is zero and has no direction under cosine",
+}
+
+
+def decode(codec: str, rows: np.ndarray) -> np.ndarray:
+    """Rows of a codec's element type as float64 (``b1``: one 0.0 or 1.0 a bit)."""
+    if codec == "bf16":
+        rows = (rows.astype(np.uint32) << 16).view(np.float32)
+    if codec == "b1":
+        rows = np.unpackbits(rows, axis=1)
+    return rows.astype(np.float64)
+
+
+def distances(metric: str, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Distances of one float64 vector to rows of float64 vectors."""
+    if metric in ("l2", "hamming"):
+        return ((rows - query) ** 2).sum(axis=1)
+    dots = rows @ query
+    if metric == "cosine":
+        dots = dots / (np.linalg.norm(rows, axis=1) * np.linalg.norm(query))
+    return 1 - dots
+
+
+class ReferenceCore:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._rows = np.empty((0, config.columns), STORAGE_DTYPES[config.codec])
+        # Unit vectors under cosine with f32, and the lengths that they had.
+        self._norms = np.empty(0, np.float32)
+        self._labels: list[int] = []
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def find_bad_row(self, rows):
+        if self._config.codec == "b1":
+            return None
+        with np.errstate(over="ignore"):
+            values = decode(self._config.codec, rows)
+            squares = (values**2).sum(axis=1)
+        for row, (value, square) in enumerate(zip(values, squares, strict=True)):
+            if np.isnan(value).any():
+                return row, "nan"
+            if np.isinf(value).any():
+                return row, "inf"
+            if square > LARGEST_SQUARE:
+                return row, "overflow"
+            if square < self._smallest and self._config.metric == "cosine":
+                return row, "zero"
+        return None
+
+    @property
+    def _smallest(self):
+        """1 / length must fit float32 where a stored row carries it."""
+        return float(np.finfo(np.float32).max) ** -2 if self._config.has_scale else 5e-324
+
+    def reserve(self, capacity):
+        pass
+
+    def add(self, rows, labels, *, num_threads, poll=None):
+        first = len(self)
+        if first + len(rows) > MAX_ROWS:
+            raise CapacityError(f"expected at most {MAX_ROWS} rows")
+        if labels is None:
+            start = max([-1, *self._labels]) + 1
+            labels = np.arange(start, start + len(rows))
+        new = [int(label) for label in labels]
+        known = set(self._labels)
+        for label in new:
+            if label in known:
+                raise LabelError(f"label {label} is already in the index, or given twice")
+            known.add(label)
+        done = 0
+        try:
+            while done < len(new):
+                if poll is not None:
+                    poll(done)
+                done = min(done + 64, len(new))
+        finally:
+            stored, norms = self._to_unit(rows[:done])
+            self._rows = np.concatenate([self._rows, stored])
+            self._norms = np.concatenate([self._norms, norms])
+            self._labels += new[:done]
+        return first
+
+    @property
+    def _is_unit(self):
+        return self._config.metric == "cosine" and not self._config.has_scale
+
+    def _to_unit(self, rows):
+        if not self._is_unit:
+            return rows, np.ones(len(rows), np.float32)
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+        return (rows / norms[:, None]).astype(np.float32), norms.astype(np.float32)
+
+    def search(self, queries, k, ef_search, num_threads, poll=None):
+        return self.exact_search(queries, k, num_threads, poll)
+
+    def exact_search(self, queries, k, num_threads, poll=None):
+        bad = self.find_bad_row(queries)
+        if bad is not None:
+            kind = ZeroVectorError if bad[1] == "zero" else NonFiniteError
+            raise kind(f"query {bad[0]} {REASONS[bad[1]]}")
+        found = np.full((len(queries), k), -1, np.int64)
+        dists = np.full((len(queries), k), np.inf, np.float32)
+        base = decode(self._config.codec, self._rows)
+        labels = np.array(self._labels, np.int64)
+        for i, query in enumerate(decode(self._config.codec, queries)):
+            each = distances(self._config.metric, query, base)
+            order = np.argsort(each, kind="stable")[:k]
+            found[i, : len(order)] = labels[order]
+            dists[i, : len(order)] = each[order]
+        return found, dists
+
+    def get(self, labels):
+        places = {label: slot for slot, label in enumerate(self._labels)}
+        for label in labels:
+            if int(label) not in places:
+                raise LabelError(f"label {label} is not in the index")
+        slots = [places[int(label)] for label in labels]
+        return self._rows[slots] * self._norms[slots, None] if self._is_unit else self._rows[slots]
+
+    def contains(self, labels):
+        return np.isin(labels, np.array(self._labels, np.int64))
+
+    def labels(self):
+        return np.array(self._labels, np.int64)
+
+    def export_state(self):
+        """A valid graph, if a poor one: a chain."""
+        c = self._config
+        n = len(self)
+        stored = np.zeros((n, c.row_stride), np.uint8)
+        raw = np.ascontiguousarray(self._rows).view(np.uint8)
+        stored[:, : raw.shape[1]] = raw
+        if c.has_scale:
+            lengths = np.linalg.norm(decode(c.codec, self._rows), axis=1)
+            stored[:, -4:] = (1 / lengths).astype(np.float32)[:, None].view(np.uint8)
+        first_of: dict[bytes, int] = {}
+        twins = []
+        for slot, row in enumerate(stored):
+            original = first_of.setdefault(row.tobytes(), slot)
+            if original != slot:
+                twins.append((slot, original))
+        nodes = sorted(first_of.values())
+        links = np.full((n, 2 * c.M), NO_LINK, np.uint32)
+        for place, node in enumerate(nodes):
+            ends = nodes[max(0, place - 1) : place] + nodes[place + 1 : place + 2]
+            links[node, : len(ends)] = np.array(ends, np.uint32) | TREE_FLAG
+        return State(
+            rows=stored,
+            links=links,
+            labels=self.labels(),
+            norms=self._norms.copy() if self._is_unit else None,
+            twins=np.array(twins, np.uint32).reshape(-1, 2),
+        )
+
+    def import_state(self, state):
+        c = self._config
+        dtype = STORAGE_DTYPES[c.codec]
+        raw = np.ascontiguousarray(state.rows[:, : c.columns * dtype.itemsize])
+        self._rows = raw.view(dtype).copy()
+        self._norms = np.ones(len(raw), np.float32) if state.norms is None else state.norms.copy()
+        self._labels = state.labels.tolist()
+
+    def memory(self):
+        return {"rows": self._rows.nbytes, "labels": 8 * len(self)}

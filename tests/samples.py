@@ -1,0 +1,44 @@
+"""A small index state with every feature of the format, made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from annx import _format
+from annx._backends.base import NO_LINK, TREE_FLAG, Config, Level, State
+
+
+def sample(metric="cosine", codec="f32"):
+    """Six rows of which the last is a twin, on two levels."""
+    config = Config(4, metric, codec, 2, 10, 99)
+    elements = np.eye(6, 4, dtype=np.float32)
+    elements[4:] = [0.6, 0.8, 0, 0]
+    links = np.full((6, 4), NO_LINK, np.uint32)
+    for row in range(5):
+        ends = [node for node in (row - 1, row + 1) if 0 <= node < 5]
+        links[row, : len(ends)] = np.array(ends, np.uint32) | TREE_FLAG
+    if metric == "cosine" and codec == "f32":
+        rows, norms = elements.view(np.uint8), np.full(6, 2, np.float32)
+    elif codec == "i8":
+        scaled = (elements * 5).astype(np.int8)
+        scale = (1 / np.linalg.norm(scaled, axis=1)).astype(np.float32)
+        rows, norms = np.hstack([scaled.view(np.uint8), scale[:, None].view(np.uint8)]), None
+    else:
+        rows, norms = elements.view(np.uint8), None
+    levels = [
+        Level(np.array([1, 3, 4], np.uint32), np.array([[1, 2], [0, 2], [1, 0]], np.uint32)),
+        Level(np.array([2], np.uint32), np.array([[NO_LINK] * 2], np.uint32)),
+    ]
+    state = State(
+        rows=rows.copy(),
+        links=links,
+        labels=np.array([5, 6, 7, 8, 9, -3]),
+        norms=norms,
+        twins=np.array([[5, 4]], np.uint32),
+        levels=levels,
+    )
+    return config, state
+
+
+def dump(config, state, ef_search=64):
+    return _format.dumps(_format.Stored(config, ef_search, state))

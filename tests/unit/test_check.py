@@ -1,0 +1,102 @@
+"""States that no checksum catches: what they contain is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from samples import dump, sample
+
+from annx import FormatError, _format
+from annx._backends.base import NO_LINK, TREE_FLAG, Config, Level, State
+
+
+def change(part, place, value):
+    def apply(state):
+        part(state)[place] = value
+
+    return apply
+
+
+def links_of(state):
+    return state.links
+
+
+HOSTILE = {
+    "label_twice": (change(lambda s: s.labels, 2, 5), "label 5 appears twice"),
+    "label_reserved": (change(lambda s: s.labels, 2, -1), "label of row 2: -1 is reserved"),
+    "link_range": (change(links_of, (0, 0), 6 | TREE_FLAG), "links of row 0: .*out of range"),
+    "link_far": (change(links_of, (0, 1), 2**30 - 1), "links of row 0: .*out of range"),
+    "link_self": (change(links_of, (2, 2), 2), "links of row 2: a link to itself"),
+    "link_twice": (change(links_of, (2, 2), 1), "links of row 2: the same link twice"),
+    "link_gap": (change(links_of, (0, 2), 3), "links of row 0: a link follows padding"),
+    "link_twin": (change(links_of, (2, 2), 5), "links of row 2: a link to a twin"),
+    "twin_links": (change(links_of, (5, 0), 1), "links of row 5: a twin has links"),
+    "tree_one_way": (change(links_of, (2, 2), 0 | TREE_FLAG), "row .: a tree edge leads one way"),
+    "tree_unflagged": (change(links_of, (2, 0), 1), "a tree edge leads one way"),
+    "row_nan": (change(lambda s: s.rows.view(np.float32), (1, 0), np.nan), "row 1: not finite"),
+    "row_inf": (change(lambda s: s.rows.view(np.float32), (1, 0), np.inf), "row 1: not finite"),
+    "row_long": (change(lambda s: s.rows.view(np.float32), (1, 0), 1e30), "row 1: not finite"),
+    "row_zero": (change(lambda s: s.rows, 1, 0), "row 1: its norm and its elements disagree"),
+    "row_not_unit": (change(lambda s: s.rows.view(np.float32), (1, 0), 2), "row 1: its norm"),
+    "norm_nan": (change(lambda s: s.norms, 3, np.nan), "row 3: norm is not positive"),
+    "norm_zero": (change(lambda s: s.norms, 3, 0), "row 3: norm is not positive"),
+    "twin_range": (change(lambda s: s.twins, (0, 0), 6), "twin 0: row out of range"),
+    "twin_later": (change(lambda s: s.twins, 0, (4, 5)), "twin 0: .*not an earlier row"),
+    "twin_of_itself": (change(lambda s: s.twins, 0, (5, 5)), "twin 0: .*not an earlier row"),
+    "twin_unequal": (change(lambda s: s.twins, (0, 1), 3), "twin 0: differs from its repr"),
+    "down_order": (change(lambda s: s.levels[0].down, 1, 4), "level 1, node 2: .*in order"),
+    "down_range": (change(lambda s: s.levels[0].down, 2, 6), "level 1, node 2: no such node"),
+    "down_twin": (change(lambda s: s.levels[0].down, 2, 5), "level 1, node 2: a twin"),
+    "top_range": (change(lambda s: s.levels[1].down, 0, 3), "level 2, node 0: no such node"),
+    "upper_range": (change(lambda s: s.levels[0].links, (1, 1), 3), "level 1, node 1: .*range"),
+    "upper_self": (change(lambda s: s.levels[0].links, (1, 1), 1), "level 1, node 1: .*itself"),
+    "upper_twice": (change(lambda s: s.levels[0].links, (1, 1), 0), "level 1, node 1: .*twice"),
+    "upper_flag": (
+        change(lambda s: s.levels[0].links, (1, 1), 2 | TREE_FLAG),
+        "level 1, node 1: a link is out of range",
+    ),
+}
+
+
+@pytest.mark.parametrize(("apply", "text"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_content(apply, text):
+    """Checksums are right; what they cover is not."""
+    config, state = sample()
+    apply(state)
+    with pytest.raises(FormatError, match=text):
+        _format.loads(dump(config, state))
+
+
+def test_hostile_scale():
+    for value, text in [(0, "positive"), (np.nan, "positive"), (np.inf, "positive"), (3, "norm")]:
+        config, state = sample("cosine", "i8")
+        state.rows[:, -4:] = np.array([value], np.float32).view(np.uint8)
+        with pytest.raises(FormatError, match=f"row 0: .*{text}"):
+            _format.loads(dump(config, state))
+
+
+def test_hostile_padding_of_a_row():
+    config = Config(3, "l2", "i8", 2, 10, 0)
+    rows = np.ones((1, 4), np.uint8)
+    links = np.full((1, 4), NO_LINK, np.uint32)
+    state = State(rows, links, np.zeros(1, np.int64), None, np.empty((0, 2), np.uint32))
+    with pytest.raises(FormatError, match="row 0: padding is not zero"):
+        _format.loads(dump(config, state))
+
+
+def test_levels_must_shrink():
+    config, state = sample()
+    state.levels[1] = Level(np.arange(4, dtype=np.uint32), np.full((4, 2), NO_LINK, np.uint32))
+    with pytest.raises(FormatError, match="level 2: expected 1 to 3 nodes, got 4"):
+        _format.loads(dump(config, state))
+    config, state = sample()
+    state.levels = [Level(np.empty(0, np.uint32), np.empty((0, 2), np.uint32))]
+    with pytest.raises(FormatError, match="level 1: expected 1 to 6 nodes, got 0"):
+        _format.loads(dump(config, state))
+
+
+def test_entry_must_be_in_the_graph():
+    config, state = sample()
+    state.levels, state.entry = [], 5
+    with pytest.raises(FormatError, match="entry: row 5 is not in the graph"):
+        _format.loads(dump(config, state))

@@ -1,0 +1,249 @@
+"""Index files: damage is refused with its place named."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from conftest import load_backend
+from samples import dump, sample
+
+import annx
+from annx import FormatError, _format
+
+HEADER, ENTRY = _format._HEADER.size, _format._SECTION.size
+NAMES = ("norms", "levels", "down", "upper", "twins", "labels", "links", "rows")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dump(*sample())
+
+
+def sections(data):
+    """Where each section begins and ends."""
+    (count,) = struct.unpack_from("<I", data, 24)
+    found = {}
+    for number in range(count):
+        name, *_, offset, length = _format._SECTION.unpack_from(data, HEADER + ENTRY * number)
+        found[name.rstrip(b"\0").decode()] = (offset, offset + length)
+    return found
+
+
+def repaired(data):
+    """The same file with its checksums made right."""
+    (count,) = struct.unpack_from("<I", data, 24)
+    head = bytearray(data[: HEADER + ENTRY * count])
+    for number in range(count):
+        place = HEADER + ENTRY * number
+        *_, offset, length = _format._SECTION.unpack_from(data, place)
+        struct.pack_into("<I", head, place + 12, zlib.crc32(data[offset : offset + length]))
+    return _format._with_crc(bytes(head)) + data[len(head) :]
+
+
+def patched(data, offset, fmt, value):
+    changed = bytearray(data)
+    struct.pack_into(fmt, changed, offset, value)
+    return repaired(bytes(changed))
+
+
+@pytest.mark.parametrize("shape", [("cosine", "f32"), ("l2", "f32"), ("cosine", "i8")])
+def test_sample_is_valid(shape):
+    config, state = sample(*shape)
+    stored = _format.loads(dump(config, state, 17))
+    assert stored.config == config and stored.ef_search == 17
+    assert dump(stored.config, stored.state, 17) == dump(config, state, 17)
+    for name in ("rows", "links", "labels", "twins"):
+        assert np.array_equal(getattr(stored.state, name), getattr(state, name))
+        assert getattr(stored.state, name).flags.carray
+
+
+def test_layout_is_as_documented(data):
+    places = sections(data)
+    assert tuple(places) == NAMES
+    end = HEADER + ENTRY * len(NAMES)
+    for start, stop in places.values():
+        assert start % 64 == 0 and start - end < 64 and not any(data[end:start])
+        end = stop
+    assert end == len(data)
+    assert HEADER == 80 and ENTRY == 32 and data[:8] == b"\x89ANNX\r\n\x1a"
+
+
+def test_truncated_anywhere(data):
+    for size in range(len(data)):
+        with pytest.raises(FormatError):
+            _format.loads(data[:size])
+
+
+def test_truncation_names_the_section(data):
+    for name, (start, stop) in sections(data).items():
+        with pytest.raises(FormatError, match=f"truncated: section '{name}' ends at {stop}"):
+            _format.loads(data[: (start + stop) // 2])
+
+
+def test_any_flipped_bit(data):
+    for place in range(len(data)):
+        for bit in (0, 7):
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << bit
+            with pytest.raises(FormatError):
+                _format.loads(bytes(damaged))
+
+
+def test_header_bytes_with_the_checksum_repaired(data):
+    """No value of a header byte may crash; most contradict something."""
+    for place in range(8, HEADER + ENTRY * len(NAMES)):
+        for value in (0, 1, 0x7F, 0xFF):
+            damaged = bytearray(data)
+            damaged[place] = value
+            try:
+                stored = _format.loads(repaired_head(bytes(damaged)))
+            except FormatError:
+                continue
+            assert len(stored.state.rows) == 6
+
+
+def repaired_head(data):
+    (count,) = struct.unpack_from("<I", data, 24)
+    end = HEADER + ENTRY * min(count, 64)
+    return _format._with_crc(data[:end]) + data[end:]
+
+
+def test_junk_at_the_end(data):
+    with pytest.raises(FormatError, match=f"expected a file of {len(data)} bytes"):
+        _format.loads(data + b"\0")
+
+
+HEADERS = {
+    "empty": (lambda d: b"", "the file is empty"),
+    "foreign": (lambda d: b"PK\x03\x04" * 50, "not an annx index"),
+    "text_mode": (lambda d: d.replace(b"\r\n", b"\n"), "not an annx index"),
+    "short": (lambda d: d[:30], "truncated: expected a header of 80 bytes, got 30"),
+    "only_magic": (lambda d: d[:5], "truncated"),
+    "version_0": (lambda d: patched(d, 8, "<I", 0), "expected format version 1, got 0"),
+    "version_2": (lambda d: patched(d, 8, "<I", 2), "expected format version 1, got 2"),
+    "checksum": (lambda d: d[:12] + b"\0\0\0\0" + d[16:], "header's checksum does not match"),
+    "features": (lambda d: patched(d, 16, "<I", 4), "newer annx .flags 0x4"),
+    "dim_0": (lambda d: patched(d, 28, "<I", 0), "header: dim must be in 1..65536, got 0"),
+    "dim_3": (lambda d: patched(d, 28, "<I", 3), "'rows': expected shape .6, 12."),
+    "dim_huge": (lambda d: patched(d, 28, "<I", 2**32 - 1), "dim must be in"),
+    "M_1": (lambda d: patched(d, 32, "<I", 1), "header: M must be in 2..512"),
+    "M_3": (lambda d: patched(d, 32, "<I", 3), "'upper': expected shape .4, 3."),
+    "ef_construction": (lambda d: patched(d, 36, "<I", 0), "ef_construction must be in"),
+    "ef_search": (lambda d: patched(d, 40, "<I", 0), "ef_search must be in"),
+    "metric": (lambda d: patched(d, 44, "<B", 9), "unknown metric 9"),
+    "codec": (lambda d: patched(d, 45, "<B", 6), "unknown metric 2 or codec 6"),
+    "hamming_f32": (lambda d: patched(d, 44, "<B", 3), "'hamming' goes with codec 'b1'"),
+    "reserved": (lambda d: patched(d, 47, "<B", 1), "reserved bytes"),
+    "reserved_end": (lambda d: patched(d, 79, "<B", 1), "reserved bytes"),
+    "rows_5": (lambda d: patched(d, 56, "<Q", 5), "expected shape .5, 16., got 96"),
+    "rows_huge": (lambda d: patched(d, 56, "<Q", 2**63), "header: rows must be in"),
+    "entry": (lambda d: patched(d, 64, "<I", 1), "entry: expected less than 1, got 1"),
+}
+
+
+@pytest.mark.parametrize(("damage", "text"), HEADERS.values(), ids=HEADERS)
+def test_header(data, damage, text):
+    with pytest.raises(FormatError, match=text):
+        _format.loads(damage(data))
+
+
+def test_too_many_sections(data):
+    damaged = data[:24] + struct.pack("<I", 65) + data[28:]
+    with pytest.raises(FormatError, match="at most 64 sections, got 65"):
+        _format.loads(damaged)
+
+
+TABLE = {
+    "unknown_type": (8, "<B", 7, "unknown kind at offset"),
+    "unknown_flag": (9, "<B", 2, "unknown kind at offset"),
+    "reserved": (10, "<B", 1, "unknown kind at offset"),
+    "other_type": (8, "<B", 4, "section '.*': expected .*, got float32"),
+    "overlap": (16, "<Q", 64, "expected offset .*, got 64"),
+    "hole": (16, "<Q", 6400, "expected offset .*, got 6400"),
+    "longer": (24, "<Q", 2**40, "truncated: section"),
+    "wraps": (24, "<Q", 2**64 - 64, "truncated: section"),
+}
+
+
+@pytest.mark.parametrize(("place", "fmt", "value", "text"), TABLE.values(), ids=TABLE)
+def test_section_table(data, place, fmt, value, text):
+    damaged = bytearray(data)
+    struct.pack_into(fmt, damaged, HEADER + ENTRY * NAMES.index("links") + place, value)
+    with pytest.raises(FormatError, match=text):
+        _format.loads(repaired_head(bytes(damaged)))
+
+
+def test_sections_by_name(data):
+    place = HEADER + ENTRY * NAMES.index("twins")
+    for name, text in [(b"labels", "'labels' appears twice"), (b"tw", "'twins' is missing")]:
+        damaged = data[:place] + name.ljust(8, b"\0") + data[place + 8 :]
+        with pytest.raises(FormatError, match=text):
+            _format.loads(repaired_head(damaged))
+
+
+def with_section(data, required):
+    """The file with one more section, of a name that this version does not know."""
+    (count,) = struct.unpack_from("<I", data, 24)
+    head = bytearray(data[: HEADER + ENTRY * count])
+    struct.pack_into("<I", head, 24, count + 1)
+    body = data[len(head) + ENTRY :] if len(head) % 64 else bytes(64 - ENTRY) + data[len(head) :]
+    shift = len(head) + ENTRY + len(body) - len(data)
+    for number in range(count):
+        place = HEADER + ENTRY * number
+        (offset,) = struct.unpack_from("<Q", head, place + 16)
+        struct.pack_into("<Q", head, place + 16, offset + shift)
+    end = len(data) + shift
+    offset = _format._aligned(end)
+    entry = _format._SECTION.pack(b"tuning", 1, required, zlib.crc32(b"xyz"), offset, 3)
+    whole = bytes(head) + entry + body + bytes(offset - end) + b"xyz"
+    return _format._with_crc(whole[: len(head) + ENTRY]) + whole[len(head) + ENTRY :]
+
+
+def test_unknown_sections(data):
+    stored = _format.loads(with_section(data, 0))
+    assert _format.dumps(stored) == data
+    with pytest.raises(FormatError, match="unknown section 'tuning': needs a newer annx"):
+        _format.loads(with_section(data, 1))
+    with pytest.raises(FormatError, match="section 'tuning' .*checksum"):
+        _format.loads(with_section(data, 0)[:-1] + b"w")
+
+
+def test_padding_must_be_zero(data):
+    start, stop = sections(data)["labels"]
+    assert stop % 64
+    with pytest.raises(FormatError, match=f"offset {stop}: padding is not zero"):
+        _format.loads(data[:stop] + b"\1" + data[stop + 1 :])
+
+
+def test_big_endian_machines_are_refused(data, monkeypatch):
+    monkeypatch.setattr(sys, "byteorder", "big")
+    with pytest.raises(annx.BackendError, match="little-endian"):
+        _format.loads(data)
+
+
+def test_nothing_is_allocated_for_sizes_that_the_file_does_not_have(data):
+    damaged = patched(data, 56, "<Q", 2**29)
+    tracemalloc.start()
+    with pytest.raises(FormatError):
+        _format.loads(damaged)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * len(data) + (1 << 20)
+
+
+@pytest.mark.parametrize("name", ["reference", "native", "numba"])
+def test_a_core_takes_the_sample(name, data, use_backend):
+    load_backend(name)
+    use_backend(name)
+    index = annx.Index.from_bytes(data)
+    assert index.search([0.6, 0.8, 0, 0], k=2, ef_search=6).labels.tolist() in (
+        [[9, -3]],
+        [[-3, 9]],
+    )
+    assert index.labels.tolist() == [5, 6, 7, 8, 9, -3]
+    np.testing.assert_allclose(index.get(5), [2, 0, 0, 0])
