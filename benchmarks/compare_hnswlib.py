@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--metric", choices=("l2", "ip", "cosine"))
     parser.add_argument("--codec", action="append", help="repeat for several (default f32)")
+    parser.add_argument("--peer", action="append", choices=("symqg",), help="if installed")
     parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--M", type=int, default=16)
     parser.add_argument("--ef-construction", type=int, default=200)
@@ -78,6 +79,7 @@ def main() -> None:
         M=options.M,
         ef_construction=options.ef_construction,
         codecs=tuple(options.codec or ("f32",)),
+        peers=tuple(options.peer or ()),
         efs=tuple(options.ef),
         rounds=options.rounds,
         threads=options.threads,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import reference_codes as codes
 
 from annx._backends.base import MAX_ROWS, NO_LINK, STORAGE_DTYPES, TREE_FLAG, Config, State
 from annx.errors import CapacityError, LabelError, NonFiniteError, ZeroVectorError
@@ -38,7 +39,11 @@ def distances(metric: str, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
 class ReferenceCore:
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._rows = np.empty((0, config.columns), STORAGE_DTYPES[config.codec])
+        # What is compared: kept vectors, or stored rows of codes.
+        self._only_codes = config.kept_codec == "sq8"
+        self._rows = self._narrow(np.empty((0, config.columns), np.float32))
+        # The codes beside kept vectors.
+        self._coded = np.empty((0, config.row_stride), np.uint8)
         # Unit vectors under cosine with f32, and the lengths that they had.
         self._norms = np.empty(0, np.float32)
         self._labels: list[int] = []
@@ -50,11 +55,18 @@ class ReferenceCore:
     def __len__(self) -> int:
         return len(self._labels)
 
+    def _narrow(self, rows):
+        """Rows of the input's type as they are compared."""
+        c = self._config
+        if self._only_codes:
+            return codes.encode(c, rows)
+        return rows.astype(STORAGE_DTYPES[c.kept_codec], copy=False)
+
     def find_bad_row(self, rows):
         if self._config.codec == "b1":
             return None
         with np.errstate(over="ignore"):
-            values = decode(self._config.codec, rows)
+            values = decode(self._config.input_codec, rows)
             squares = (values**2).sum(axis=1)
         for row, (value, square) in enumerate(zip(values, squares, strict=True)):
             if np.isnan(value).any():
@@ -95,7 +107,9 @@ class ReferenceCore:
                     poll(done)
                 done = min(done + 64, len(new))
         finally:
-            stored, norms = self._to_unit(rows[:done])
+            if self._config.keep:
+                self._coded = np.concatenate([self._coded, codes.encode(self._config, rows[:done])])
+            stored, norms = self._to_unit(self._narrow(rows[:done]))
             self._rows = np.concatenate([self._rows, stored])
             self._norms = np.concatenate([self._norms, norms])
             self._labels += new[:done]
@@ -103,7 +117,7 @@ class ReferenceCore:
 
     @property
     def _is_unit(self):
-        return self._config.metric == "cosine" and not self._config.has_scale
+        return self._config.has_norms
 
     def _to_unit(self, rows):
         if not self._is_unit:
@@ -121,10 +135,14 @@ class ReferenceCore:
             raise kind(f"query {bad[0]} {REASONS[bad[1]]}")
         found = np.full((len(queries), k), -1, np.int64)
         dists = np.full((len(queries), k), np.inf, np.float32)
-        base = decode(self._config.codec, self._rows)
+        c = self._config
         labels = np.array(self._labels, np.int64)
-        for i, query in enumerate(decode(self._config.codec, queries)):
-            each = distances(self._config.metric, query, base)
+        base = self._rows if self._only_codes else decode(c.kept_codec, self._rows)
+        for i, query in enumerate(decode(c.input_codec, queries)):
+            if self._only_codes:
+                each = codes.distances(c, codes.encode(c, query[None]), base)
+            else:
+                each = distances(c.metric, query, base)
             order = np.argsort(each, kind="stable")[:k]
             found[i, : len(order)] = labels[order]
             dists[i, : len(order)] = each[order]
@@ -136,7 +154,13 @@ class ReferenceCore:
             if int(label) not in places:
                 raise LabelError(f"label {label} is not in the index")
         slots = [places[int(label)] for label in labels]
-        return self._rows[slots] * self._norms[slots, None] if self._is_unit else self._rows[slots]
+        rows = self._rows[slots]
+        if self._only_codes:
+            return codes.decode(self._config, rows).astype(np.float32)
+        if self._is_unit:
+            return rows * self._norms[slots, None]
+        c = self._config
+        return rows.astype(STORAGE_DTYPES[c.input_codec]) if c.wide or c.keep else rows
 
     def contains(self, labels):
         return np.isin(labels, np.array(self._labels, np.int64))
@@ -148,15 +172,10 @@ class ReferenceCore:
         """A valid graph, if a poor one: a chain."""
         c = self._config
         n = len(self)
-        stored = np.zeros((n, c.row_stride), np.uint8)
-        raw = np.ascontiguousarray(self._rows).view(np.uint8)
-        stored[:, : raw.shape[1]] = raw
-        if c.has_scale:
-            lengths = np.linalg.norm(decode(c.codec, self._rows), axis=1)
-            stored[:, -4:] = (1 / lengths).astype(np.float32)[:, None].view(np.uint8)
+        kept = self._rows if self._only_codes else self._kept_rows()
         first_of: dict[bytes, int] = {}
         twins = []
-        for slot, row in enumerate(stored):
+        for slot, row in enumerate(kept):
             original = first_of.setdefault(row.tobytes(), slot)
             if original != slot:
                 twins.append((slot, original))
@@ -166,19 +185,36 @@ class ReferenceCore:
             ends = nodes[max(0, place - 1) : place] + nodes[place + 1 : place + 2]
             links[node, : len(ends)] = np.array(ends, np.uint32) | TREE_FLAG
         return State(
-            rows=stored,
+            rows=self._coded.copy() if c.keep else kept,
             links=links,
             labels=self.labels(),
             norms=self._norms.copy() if self._is_unit else None,
             twins=np.array(twins, np.uint32).reshape(-1, 2),
+            originals=kept if c.keep else None,
         )
+
+    def _kept_rows(self):
+        """Kept vectors with their padding and scale."""
+        c = self._config
+        stored = np.zeros((len(self), c.kept_stride if c.keep else c.row_stride), np.uint8)
+        raw = np.ascontiguousarray(self._rows).view(np.uint8)
+        stored[:, : raw.shape[1]] = raw
+        if c.metric == "cosine" and c.kept_codec != "f32":
+            lengths = np.linalg.norm(decode(c.kept_codec, self._rows), axis=1)
+            stored[:, -4:] = (1 / lengths).astype(np.float32)[:, None].view(np.uint8)
+        return stored
 
     def import_state(self, state):
         c = self._config
-        dtype = STORAGE_DTYPES[c.codec]
-        raw = np.ascontiguousarray(state.rows[:, : c.columns * dtype.itemsize])
-        self._rows = raw.view(dtype).copy()
-        self._norms = np.ones(len(raw), np.float32) if state.norms is None else state.norms.copy()
+        kept = state.originals if c.keep else state.rows
+        if self._only_codes:
+            self._rows = kept.copy()
+        else:
+            dtype = STORAGE_DTYPES[c.kept_codec]
+            raw = np.ascontiguousarray(kept[:, : c.columns * dtype.itemsize])
+            self._rows = raw.view(dtype).copy()
+        self._coded = state.rows.copy() if c.keep else self._coded
+        self._norms = np.ones(len(kept), np.float32) if state.norms is None else state.norms.copy()
         self._labels = state.labels.tolist()
 
     def memory(self):

@@ -8,16 +8,30 @@ from annx import _format
 from annx._backends.base import NO_LINK, TREE_FLAG, Config, Level, State
 
 
-def sample(metric="cosine", codec="f32"):
+def sample(metric="cosine", codec="f32", keep="", wide=False):
     """Six rows of which the last is a twin, on two levels."""
-    config = Config(4, metric, codec, 2, 10, 99)
+    config = Config(4, metric, codec, 2, 10, 99, keep, wide)
     elements = np.eye(6, 4, dtype=np.float32)
     elements[4:] = [0.6, 0.8, 0, 0]
     links = np.full((6, 4), NO_LINK, np.uint32)
     for row in range(5):
         ends = [node for node in (row - 1, row + 1) if 0 <= node < 5]
         links[row, : len(ends)] = np.array(ends, np.uint32) | TREE_FLAG
-    if metric == "cosine" and codec == "f32":
+    originals = None
+    if codec == "sq8":
+        # What the rotation made of them plays no part in the checks.
+        codes = np.rint(elements * 127).astype(np.int8)
+        step = np.sqrt(2) / 127 if metric == "l2" else 1 / 127
+        factors = np.tile(np.array([1, step], np.float32).view(np.uint8), (6, 1))
+        rows = np.hstack([codes.view(np.uint8), factors])
+        norms = np.full(6, 2, np.float32) if config.has_norms else None
+        if keep:
+            dtype = np.float16 if keep == "f16" else np.float32
+            originals = elements.astype(dtype).view(np.uint8)
+            if keep == "f16" and metric == "cosine":
+                scale = np.ones((6, 1), np.float32).view(np.uint8)
+                originals = np.hstack([originals, scale])
+    elif metric == "cosine" and codec == "f32":
         rows, norms = elements.view(np.uint8), np.full(6, 2, np.float32)
     elif codec == "i8":
         scaled = (elements * 5).astype(np.int8)
@@ -36,6 +50,7 @@ def sample(metric="cosine", codec="f32"):
         norms=norms,
         twins=np.array([[5, 4]], np.uint32),
         levels=levels,
+        originals=originals,
     )
     return config, state
 

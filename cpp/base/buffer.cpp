@@ -38,7 +38,8 @@ std::byte* map(std::size_t bytes, std::size_t unit) {
     const std::size_t tail = extra - static_cast<std::size_t>(aligned - start);
     if (tail != 0) munmap(aligned + bytes, tail);
     start = aligned;
-    madvise(start, bytes, MADV_HUGEPAGE);  // a hint: without it only speed is lost
+    madvise(start, bytes,
+            MADV_HUGEPAGE);  // a hint: without it only speed is lost
   }
   return start;
 }

@@ -36,8 +36,8 @@ class Job {
 
   void enter() { ++running_; }
   void leave() noexcept {
-    // Under the mutex: the caller may destroy nothing that notify still touches, because it
-    // holds the job by shared_ptr, but it must not miss the wake-up.
+    // Under the mutex: the caller may destroy nothing that notify still touches, because it holds
+    // the job by shared_ptr, but it must not miss the wake-up.
     const std::lock_guard lock(mutex_);
     if (--running_ == 0) done_.notify_all();
   }
@@ -103,8 +103,8 @@ class Pool {
   std::size_t workers_ = 0;
 };
 
-// Never destroyed: workers may outlive static destruction. A forked child has none of the
-// parent's threads, so it starts over with a new pool.
+// Never destroyed: workers may outlive static destruction. A forked child has none of the parent's
+// threads, so it starts over with a new pool.
 std::atomic<Pool*> g_pool{nullptr};
 
 Pool& pool() {
@@ -126,10 +126,6 @@ Pool& pool() {
 
 }  // namespace
 
-std::size_t hardware_threads() {
-  return std::max<std::size_t>(1, std::thread::hardware_concurrency());
-}
-
 void parallel_for(std::size_t count, std::size_t num_threads,
                   const std::function<void(std::size_t)>& body) {
   const std::size_t helpers = std::min(num_threads, count) - (count == 0 ? 0 : 1);
@@ -143,6 +139,17 @@ void parallel_for(std::size_t count, std::size_t num_threads,
   job->run();
   job->leave();
   job->close_and_wait();
+}
+
+void parallel_rounds(std::size_t count, std::size_t num_threads, std::size_t round,
+                     const std::function<void(double)>& between,
+                     const std::function<void(std::size_t)>& body) {
+  const std::size_t step = round * num_threads;
+  for (std::size_t first = 0; first < count; first += step) {
+    const std::size_t end = std::min(count, first + step);
+    parallel_for(end - first, num_threads, [&](std::size_t i) { body(first + i); });
+    between(static_cast<double>(end) / static_cast<double>(count));
+  }
 }
 
 }  // namespace annx

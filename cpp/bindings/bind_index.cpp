@@ -9,6 +9,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "index/index.h"
+#include "storage/elements.h"
 
 namespace annx::bindings {
 namespace {
@@ -33,6 +34,20 @@ Codec codec_of(const std::string& name) {
                                                   {"bf16", Codec::kBF16}, {"i8", Codec::kI8},
                                                   {"u8", Codec::kU8},     {"b1", Codec::kB1}};
   return lookup(names, name, "codec");
+}
+
+bool is_scaled(const std::string& codec) { return codec == "sq8"; }
+
+std::unique_ptr<const Space> space_of(const std::string& codec, bool wide, std::size_t dim,
+                                      Metric metric, std::uint64_t seed) {
+  if (is_scaled(codec)) return make_scaled_space(dim, metric, seed);
+  return make_plain_space(dim, metric, codec_of(codec), wide);
+}
+
+std::unique_ptr<const Space> kept_space_of(const std::string& keep, std::size_t dim,
+                                           Metric metric) {
+  if (keep.empty()) return nullptr;
+  return make_plain_space(dim, metric, codec_of(keep), true);
 }
 
 py::dtype dtype_of(Codec codec) {
@@ -92,10 +107,12 @@ Poll make_poll(const py::object& poll) {
 class Core {
  public:
   Core(std::size_t dim, const std::string& metric, const std::string& codec, std::size_t M,
-       std::size_t ef_construction, std::uint64_t seed)
-      : space_(dim, metric_of(metric), codec_of(codec)),
-        dtype_(dtype_of(space_.codec())),
-        index_(space_, {M, ef_construction, seed}) {}
+       std::size_t ef_construction, std::uint64_t seed, const std::string& keep, bool wide)
+      : metric_(metric_of(metric)),
+        input_(wide || is_scaled(codec) ? Codec::kF32 : codec_of(codec)),
+        dtype_(dtype_of(input_)),
+        index_(space_of(codec, wide, dim, metric_, seed), kept_space_of(keep, dim, metric_),
+               {M, ef_construction, seed}) {}
 
   std::size_t size() const { return index_.size(); }
 
@@ -110,7 +127,7 @@ class Core {
     std::optional<std::pair<std::size_t, Defect>> bad;
     {
       const py::gil_scoped_release release;
-      bad = index_.find_bad_row(data, count);
+      bad = find_bad(data, count);
     }
     if (!bad) return py::none();
     return py::make_tuple(bad->first, reason(bad->second));
@@ -162,7 +179,7 @@ class Core {
   py::array get(const py::array& labels) const {
     const auto wanted = expect<Label>(labels, 1, "labels");
     const std::size_t count = static_cast<std::size_t>(wanted.size());
-    py::array rows(dtype_, {count, space_.columns()});
+    py::array rows(dtype_, {count, index_.space().columns()});
     auto* out = static_cast<std::byte*>(rows.mutable_data());
     const std::span<const Label> span(wanted.data(), count);
     const py::gil_scoped_release release;
@@ -192,13 +209,19 @@ class Core {
       state = index_.export_state();
     }
     const auto n = static_cast<py::ssize_t>(state.labels.size());
-    const auto stride = static_cast<py::ssize_t>(space_.stride());
+    const auto stride = static_cast<py::ssize_t>(index_.space().stride());
     const auto M = static_cast<py::ssize_t>(index_.options().M);
     py::dict out;
     out["rows"] = to_array(std::move(state.rows), {n, stride});
+    if (!state.originals.empty()) {
+      const auto bytes = static_cast<py::ssize_t>(state.originals.size());
+      out["originals"] = to_array(std::move(state.originals), {n, n == 0 ? 0 : bytes / n});
+    } else {
+      out["originals"] = py::none();
+    }
     out["links"] = to_array(std::move(state.links), {n, 2 * M});
     out["labels"] = to_array(std::move(state.labels), {n});
-    if (space_.normalises()) {
+    if (!state.norms.empty() || index_.normalises()) {
       out["norms"] = to_array(std::move(state.norms), {n});
     } else {
       out["norms"] = py::none();
@@ -222,9 +245,12 @@ class Core {
       to.assign(array.data(), array.data() + array.size());
     };
     copy(state.rows, expect<std::uint8_t>(from["rows"], 2, "rows"));
+    if (from.contains("originals") && !from["originals"].is_none()) {
+      copy(state.originals, expect<std::uint8_t>(from["originals"], 2, "originals"));
+    }
     copy(state.links, expect<Slot>(from["links"], 2, "links"));
     copy(state.labels, expect<Label>(from["labels"], 1, "labels"));
-    if (space_.normalises()) copy(state.norms, expect<float>(from["norms"], 1, "norms"));
+    if (index_.normalises()) copy(state.norms, expect<float>(from["norms"], 1, "norms"));
     copy(state.twins, expect<Slot>(from["twins"], 2, "twins"));
     for (const py::handle item : from["levels"]) {
       const auto level = py::cast<py::tuple>(item);
@@ -242,6 +268,7 @@ class Core {
     const MemoryUse use = index_.memory();
     py::dict out;
     out["rows"] = use.rows;
+    out["originals"] = use.originals;
     out["links"] = use.links;
     out["upper"] = use.upper;
     out["labels"] = use.labels;
@@ -259,7 +286,7 @@ class Core {
   std::size_t check(const py::array& rows) const {
     const py::ssize_t ndim = rows.ndim();
     if (rows.dtype().num() != dtype_.num() || ndim < 1 || ndim > 2 ||
-        rows.shape(ndim - 1) != static_cast<py::ssize_t>(space_.columns()) ||
+        rows.shape(ndim - 1) != static_cast<py::ssize_t>(index_.space().columns()) ||
         (rows.flags() & py::array::c_style) == 0) {
       throw py::type_error("expected C-contiguous rows of the index's element type and dim");
     }
@@ -270,8 +297,7 @@ class Core {
     // For one query, handing the GIL over would cost more than the check.
     std::optional<py::gil_scoped_release> release;
     if (count > 1) release.emplace();
-    const auto bad = index_.find_bad_row(data, count);
-    if (bad) throw_bad_query(bad->first, bad->second);
+    if (const auto bad = find_bad(data, count)) throw_bad_query(bad->first, bad->second);
   }
 
   template <class Body>
@@ -285,7 +311,20 @@ class Core {
     return py::make_tuple(std::move(labels), std::move(distances));
   }
 
-  Space space_;
+  std::optional<std::pair<std::size_t, Defect>> find_bad(const std::byte* rows,
+                                                         std::size_t count) const {
+    const Space& space = index_.space();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (const auto defect =
+              find_defect(rows + i * space.input_bytes(), space.columns(), input_, metric_)) {
+        return std::pair(i, *defect);
+      }
+    }
+    return std::nullopt;
+  }
+
+  Metric metric_;
+  Codec input_;
   py::dtype dtype_;
   Index index_;
 };
@@ -295,9 +334,10 @@ class Core {
 void bind_index(py::module_& module) {
   py::class_<Core>(module, "Core", "An index over clean arrays; see annx._backends.base.Core.")
       .def(py::init<std::size_t, const std::string&, const std::string&, std::size_t, std::size_t,
-                    std::uint64_t>(),
+                    std::uint64_t, const std::string&, bool>(),
            py::arg("dim"), py::arg("metric"), py::arg("codec"), py::arg("M"),
-           py::arg("ef_construction"), py::arg("seed"))
+           py::arg("ef_construction"), py::arg("seed"), py::arg("keep") = "",
+           py::arg("wide") = false)
       .def("__len__", &Core::size)
       .def("reserve", &Core::reserve, py::arg("capacity"))
       .def("find_bad_row", &Core::find_bad_row, py::arg("rows"))

@@ -10,13 +10,24 @@
 namespace annx::bindings {
 namespace {
 
+// Bytes of an element of a query and of a row.
+std::pair<std::size_t, std::size_t> element_bytes(const std::string& type) {
+  if (type == "f16_by_f32") return {4, 2};
+  if (type == "i8_by_f32" || type == "u8_by_f32") return {4, 1};
+  const std::size_t bytes = type == "f32" ? 4 : type == "i8" || type == "u8" ? 1 : 2;
+  return {bytes, bytes};
+}
+
 const kernels::Kernel& find(const std::string& isa, const std::string& operation,
                             const std::string& type) {
   static const std::map<std::string, kernels::Type> types{{"f32", kernels::kF32},
                                                           {"f16", kernels::kF16},
                                                           {"bf16", kernels::kBF16},
                                                           {"i8", kernels::kI8},
-                                                          {"u8", kernels::kU8}};
+                                                          {"u8", kernels::kU8},
+                                                          {"f16_by_f32", kernels::kF16ByF32},
+                                                          {"i8_by_f32", kernels::kI8ByF32},
+                                                          {"u8_by_f32", kernels::kU8ByF32}};
   const kernels::KernelTable& table = kernels::table_for(isa);
   if (operation == "hamming" && type == "u8") return table.hamming;
   const auto found = types.find(type);
@@ -34,9 +45,9 @@ py::array_t<float> distances(const std::string& isa, const std::string& operatio
   const py::buffer_info q = query.request();
   const py::buffer_info r = rows.request();
   const auto* base = static_cast<const unsigned char*>(r.ptr);
-  const std::size_t element = type == "f32" ? 4 : type == "i8" || type == "u8" ? 1 : 2;
   const auto available = static_cast<std::size_t>(r.size * r.itemsize);
-  if (static_cast<std::size_t>(q.size * q.itemsize) < dim * element || stride < dim * element) {
+  const auto [asked, stored] = element_bytes(type);
+  if (static_cast<std::size_t>(q.size * q.itemsize) < dim * asked || stride < dim * stored) {
     throw py::value_error("query or stride shorter than dim elements");
   }
   if (slots.is_none()) {
@@ -60,11 +71,11 @@ py::array_t<float> distances(const std::string& isa, const std::string& operatio
 float distance(const std::string& isa, const std::string& operation, const std::string& type,
                const py::buffer& query, const py::buffer& row, std::size_t dim) {
   const kernels::Kernel& kernel = find(isa, operation, type);
-  const std::size_t bytes = dim * (type == "f32" ? 4 : type == "i8" || type == "u8" ? 1 : 2);
+  const auto [asked, stored] = element_bytes(type);
   const py::buffer_info q = query.request();
   const py::buffer_info r = row.request();
-  if (static_cast<std::size_t>(q.size * q.itemsize) < bytes ||
-      static_cast<std::size_t>(r.size * r.itemsize) < bytes) {
+  if (static_cast<std::size_t>(q.size * q.itemsize) < dim * asked ||
+      static_cast<std::size_t>(r.size * r.itemsize) < dim * stored) {
     throw py::value_error("query or row shorter than dim elements");
   }
   return kernel.one(q.ptr, r.ptr, dim);

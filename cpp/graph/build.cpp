@@ -1,6 +1,6 @@
 // Insertion in batches. Each node of a batch looks for neighbours in the graph as it was before
-// the batch, and by brute force among the nodes before it in the batch, so that the result
-// depends on the order of the rows and not on threads.
+// the batch, and by brute force among the nodes before it in the batch, so that the result depends
+// on the order of the rows and not on threads.
 #include <algorithm>
 #include <cmath>
 
@@ -92,7 +92,8 @@ void Graph::abandon(const Batch& batch) noexcept {
   levels_.resize(top_);
 }
 
-void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, Scratch& scratch) const {
+void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowest,
+                 Scratch& scratch) const {
   Batch::Node& node = batch.nodes[i];
   const Query query = vectors_.query(node.slot);
   make_room(scratch);
@@ -108,7 +109,7 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, Scratch& scratch
   for (std::size_t level = top_; level > top; --level) {
     at = levels_[level - 1].down[greedy(query, layer(level), at, scratch)];
   }
-  for (std::size_t level = top + 1; level-- > 0;) {
+  for (std::size_t level = top + 1; level-- > lowest;) {
     const Layer here = layer(level);
     std::vector<Neighbor>& candidates = scratch.candidates;
     candidates.clear();

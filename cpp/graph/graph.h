@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/buffer.h"
@@ -51,6 +52,9 @@ struct Batch {
   std::vector<Node> nodes;
 };
 
+// Rows of neighbours by slot (see bulk.cpp).
+class Lists;
+
 class Graph {
  public:
   Graph(const Vectors& vectors, const GraphOptions& options)
@@ -59,11 +63,15 @@ class Graph {
   const GraphOptions& options() const noexcept { return options_; }
   std::size_t degree() const noexcept { return 2 * options_.M; }
 
-  // Greedy descent, then a beam of width `ef` on level 0, left in scratch.pool. `rows` is an
-  // upper bound of the slots.
+  // Greedy descent, then a beam of width `ef` on level 0, left in scratch.pool. `rows` is an upper
+  // bound of the slots.
   void search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
 
-  // --- Insertion, by one writer. begin() and link() exclude searches, plan() does not. ---
+  // Highest level of a slot, from the seed alone.
+  std::size_t level_of(Slot slot) const noexcept;
+
+  // --- Insertion, by one writer. begin() and link() exclude searches, plan()
+  // does not. ---
 
   // Room for `rows` slots.
   void reserve(std::size_t rows) { links_.grow(rows * degree()); }
@@ -71,12 +79,19 @@ class Graph {
   Batch begin(const std::vector<Slot>& slots);
   // Takes begin() back.
   void abandon(const Batch& batch) noexcept;
-  // Chooses the neighbours of node i among the graph and the nodes before it in the batch.
-  void plan(Batch& batch, std::size_t i, std::size_t rows, Scratch& scratch) const;
-  // Writes the edges of all nodes. The result does not depend on `num_threads`.
-  void link(const Batch& batch, std::size_t num_threads, ScratchPool& scratch);
+  // Chooses the neighbours of node i among the graph and the nodes before it in the batch, on its
+  // levels from `lowest` up.
+  void plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowest,
+            Scratch& scratch) const;
+  // Writes the edges that were planned. The result does not depend on `num_threads`.
+  void link(const Batch& batch, std::size_t lowest, std::size_t num_threads, ScratchPool& scratch);
   // Makes an empty row for a slot that is no node.
   void clear(Slot slot) noexcept { std::fill_n(&links_[slot * degree()], degree(), kNoLink); }
+
+  // Level 0 of an empty graph at once; upper levels have been linked. Deterministic likewise.
+  // `poll` is called with the share of the work done.
+  void bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t num_threads,
+            ScratchPool& scratch, const std::function<void(double)>& poll);
 
   // --- State, for files ---
   const Slot* links() const noexcept { return links_.data(); }
@@ -105,8 +120,6 @@ class Graph {
   };
 
   Layer layer(std::size_t level) const noexcept;
-  std::size_t level_of(Slot slot) const noexcept;
-
   // search.cpp
   void make_room(Scratch& scratch) const;
   std::size_t gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const;
@@ -124,6 +137,15 @@ class Graph {
   Slot adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch);
   void accept_base(Slot target, Slot source, float distance, Slot flag, Scratch& scratch);
   void accept_upper(const Proposal& proposal, Scratch& scratch);
+
+  // bulk.cpp
+  void choose(std::size_t most, Scratch& scratch, std::vector<Batch::Edge>& edges) const;
+  void write_row(Slot slot, const std::vector<Batch::Edge>& edges) noexcept;
+  void join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& lists,
+            std::size_t num_threads, ScratchPool& scratches,
+            const std::function<void(double)>& poll, double from, double to);
+  void plant_tree(const std::vector<Slot>& nodes, std::size_t rows, ScratchPool& scratches);
+  void hang(Slot child, Slot parent) noexcept;
 
   const Vectors& vectors_;
   GraphOptions options_;

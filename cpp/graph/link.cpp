@@ -55,8 +55,8 @@ Slot Graph::adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch
 }
 
 // The other direction of an edge: `target` takes `source` as a neighbour. A full row loses the
-// farthest of its occluded edges, or of all but the tree's. That is Algorithm 4 with fill-up
-// kept up to date edge by edge: 2 x degree distances instead of up to degree^2 / 2.
+// farthest of its occluded edges, or of all but the tree's. That is Algorithm 4 with fill-up kept
+// up to date edge by edge: 2 x degree distances instead of up to degree^2 / 2.
 void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scratch& scratch) {
   Slot* row = links() + std::size_t{target} * degree();
   std::size_t count = 0;
@@ -121,19 +121,22 @@ void Graph::accept_upper(const Proposal& proposal, Scratch& scratch) {
   for (std::size_t i = 0; i < edges.size(); ++i) row[i] = edges[i].id;
 }
 
-void Graph::link(const Batch& batch, std::size_t num_threads, ScratchPool& scratches) {
+void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads,
+                 ScratchPool& scratches) {
   std::vector<Proposal> proposals;
   {
     ScratchPool::Lease lease(scratches);
     Scratch& scratch = *lease;
     make_room(scratch);
     for (const Batch::Node& node : batch.nodes) {
-      clear(node.slot);
-      // The first node of all has no one to link to.
-      const Slot parent =
-          node.forward[0].empty() ? kNoLink : adopt(node.slot, node.forward[0], scratch);
-      for (const Batch::Edge& edge : node.forward[0]) {
-        if (edge.id != parent) proposals.push_back({0, edge.id, node.slot, edge.distance});
+      if (lowest == 0) {
+        clear(node.slot);
+        // The first node of all has no one to link to.
+        const Slot parent =
+            node.forward[0].empty() ? kNoLink : adopt(node.slot, node.forward[0], scratch);
+        for (const Batch::Edge& edge : node.forward[0]) {
+          if (edge.id != parent) proposals.push_back({0, edge.id, node.slot, edge.distance});
+        }
       }
       for (std::size_t level = 1; level < node.forward.size(); ++level) {
         Slot* row = &levels_[level - 1].links[node.numbers[level] * options_.M];

@@ -19,7 +19,8 @@ struct Scratch {
   std::vector<float> near;    // their distances from one end of an edge
   std::vector<float> across;  // and from the other
   std::vector<Neighbor> candidates;
-  std::vector<std::byte> work;
+  std::vector<std::byte> work;        // a prepared query
+  std::vector<std::byte> exact_work;  // the same for the exact vectors
 };
 
 class ScratchPool {

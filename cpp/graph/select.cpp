@@ -5,8 +5,8 @@
 namespace annx {
 
 // Algorithm 4: a candidate is kept unless some kept neighbour is nearer to it than the new node
-// is; then the nearest of the rest fill the list up, marked as occluded. Reads
-// scratch.candidates, sorted by distance.
+// is; then the nearest of the rest fill the list up, marked as occluded. Reads scratch.candidates,
+// sorted by distance.
 void Graph::select(const Layer& layer, std::size_t most, Scratch& scratch,
                    std::vector<Batch::Edge>& edges) const {
   // Checked this many at a time, so that an early occluder saves the rest.

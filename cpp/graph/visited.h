@@ -1,5 +1,5 @@
-// Marks that need no clearing between searches: a node is marked if its byte equals the
-// current epoch. One byte a node keeps 250,000 nodes within a 256 KB L2.
+// Marks that need no clearing between searches: a node is marked if its byte equals the current
+// epoch. One byte a node keeps 250,000 nodes within a 256 KB L2.
 #pragma once
 
 #include <cstddef>

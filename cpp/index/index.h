@@ -28,6 +28,7 @@ struct IndexState {
     std::vector<Slot> links;
   };
   std::vector<std::uint8_t> rows;
+  std::vector<std::uint8_t> originals;
   std::vector<Slot> links;
   std::vector<Label> labels;
   std::vector<float> norms;
@@ -37,15 +38,20 @@ struct IndexState {
 };
 
 struct MemoryUse {
-  std::size_t rows, links, upper, labels, lookup, scratch;
+  std::size_t rows, originals, links, upper, labels, lookup, scratch;
 };
 
 class Index {
  public:
-  Index(const Space& space, const GraphOptions& options);
+  // The graph is walked in `space`; where `exact` is given, vectors are kept in it too, and the
+  // nearest hits are compared again there. Both take the same input.
+  Index(std::unique_ptr<const Space> space, std::unique_ptr<const Space> exact,
+        const GraphOptions& options);
 
   const Space& space() const noexcept { return vectors_.space(); }
   const GraphOptions& options() const noexcept { return graph_.options(); }
+  // Vectors are kept as unit vectors and norms.
+  bool normalises() const noexcept { return kept().space().normalises(); }
   std::size_t size() const;
 
   void reserve(std::size_t capacity);
@@ -61,10 +67,6 @@ class Index {
                     std::size_t num_threads, const Poll& poll, Label* labels,
                     float* distances) const;
 
-  // First row that cannot be stored.
-  std::optional<std::pair<std::size_t, Defect>> find_bad_row(const std::byte* input,
-                                                             std::size_t count) const;
-
   bool contains(Label label) const;
   // Throws LabelError if one is missing.
   void get(std::span<const Label> labels, std::byte* output) const;
@@ -78,16 +80,25 @@ class Index {
  private:
   void add_batch(const std::byte* input, std::size_t count, std::span<const Label> labels,
                  std::size_t num_threads);
+  void add_bulk(const std::byte* input, std::size_t count, std::span<const Label> labels,
+                std::size_t num_threads, const Poll& poll);
+  void link_upper(const std::vector<Slot>& slots, std::size_t num_threads,
+                  const std::function<void(double)>& poll);
   void grow(std::size_t rows, bool custom_labels);
   void search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
                   Label* labels, float* distances) const;
+  // Vectors as near to the input as they are kept.
+  const Vectors& kept() const noexcept { return originals_ ? *originals_ : vectors_; }
+  void rerank(const std::byte* query, const Query& coarse, std::size_t k, Scratch& scratch) const;
   template <class Body>
   void for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
                    const Body& body) const;
 
   std::mutex writer_;  // one writer at a time
-  mutable Gate gate_;  // held by readers, and by the writer while it changes what they read
+  mutable Gate gate_;  // held by readers, and by the writer while it changes
+                       // what they read
   Vectors vectors_;
+  std::optional<Vectors> originals_;
   LabelMap labels_;
   Twins twins_;
   Graph graph_;

@@ -12,12 +12,16 @@ IndexState Index::export_state() const {
   const std::size_t stride = space().stride();
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(vectors_.base());
   state.rows.assign(bytes, bytes + size_ * stride);
+  if (originals_) {
+    const auto* kept = reinterpret_cast<const std::uint8_t*>(originals_->base());
+    state.originals.assign(kept, kept + size_ * originals_->space().stride());
+  }
   state.links.assign(graph_.links(), graph_.links() + size_ * graph_.degree());
   state.labels.resize(size_);
   for (std::size_t i = 0; i < size_; ++i) state.labels[i] = labels_[static_cast<Slot>(i)];
-  if (space().normalises()) {
+  if (normalises()) {
     state.norms.resize(size_);
-    for (std::size_t i = 0; i < size_; ++i) state.norms[i] = vectors_.norm(static_cast<Slot>(i));
+    for (std::size_t i = 0; i < size_; ++i) state.norms[i] = kept().norm(static_cast<Slot>(i));
   }
   std::vector<std::pair<Slot, Slot>> twins;
   for (const auto& [representative, slots] : twins_.groups()) {
@@ -28,7 +32,7 @@ IndexState Index::export_state() const {
     state.twins.push_back(slot);
     state.twins.push_back(representative);
   }
-  for (std::size_t l = 0; l < graph_.top(); ++l) {
+  for (std::size_t l = 0; size_ > 0 && l < graph_.top(); ++l) {
     const UpperLevel& level = graph_.levels()[l];
     // The nodes of a batch on its way have numbers already, the last ones.
     std::size_t count = level.count;
@@ -61,20 +65,25 @@ void Index::import_state(const IndexState& state) {
     levels.push_back(std::move(level));
   }
   graph_.reserve(rows);
+  if (originals_) originals_->reserve(rows);
   vectors_.reserve(rows);
   labels_.reserve(rows, custom);
   if (rows == 0) return;
   std::memcpy(vectors_.row(0), state.rows.data(), state.rows.size());
-  std::copy(state.norms.begin(), state.norms.end(), vectors_.norms());
+  if (originals_) {
+    std::memcpy(originals_->row(0), state.originals.data(), state.originals.size());
+  }
+  std::copy(state.norms.begin(), state.norms.end(),
+            originals_ ? originals_->norms() : vectors_.norms());
   std::copy(state.links.begin(), state.links.end(), graph_.links());
-  twins_.reserve(rows, vectors_.base());
+  twins_.reserve(rows, kept().base());
   std::size_t twin = 0;
   for (std::size_t i = 0; i < rows; ++i) {
     if (twin < state.twins.size() && state.twins[twin] == i) {
       twins_.add(state.twins[twin], state.twins[twin + 1]);
       twin += 2;
     } else {
-      twins_.intern(static_cast<Slot>(i), vectors_.base());
+      twins_.intern(static_cast<Slot>(i), kept().base());
     }
   }
   labels_.append(state.labels);
@@ -84,9 +93,14 @@ void Index::import_state(const IndexState& state) {
 
 MemoryUse Index::memory() const {
   const Gate::Reader reader(gate_);
-  const std::size_t row = space().stride() + (space().normalises() ? sizeof(float) : 0);
-  return {size_ * row,           size_ * graph_.degree() * sizeof(Slot), graph_.upper_bytes(),
-          labels_.label_bytes(), labels_.table_bytes() + twins_.bytes(), scratch_.bytes()};
+  const std::size_t norm = normalises() ? sizeof(float) : 0;
+  return {size_ * (space().stride() + (originals_ ? 0 : norm)),
+          originals_ ? size_ * (originals_->space().stride() + norm) : 0,
+          size_ * graph_.degree() * sizeof(Slot),
+          graph_.upper_bytes(),
+          labels_.label_bytes(),
+          labels_.table_bytes() + twins_.bytes(),
+          scratch_.bytes()};
 }
 
 }  // namespace annx

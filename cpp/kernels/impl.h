@@ -1,7 +1,7 @@
 // The loops of all kernels, written once over a policy P that an ISA file assembles.
 //
 // A policy says how one vector's worth of elements is loaded and accumulated:
-//   Element, kStep             element type, elements a vector
+//   Element, Asked, kStep      element type of a row and of a query, elements a vector
 //   Reg, Acc                   a loaded vector, an accumulator
 //   query(p), row(p)           load kStep elements
 //   query_tail(p, n), row_tail(p, n)   load n < kStep elements, the rest zero
@@ -31,13 +31,14 @@ inline void copy_tail(T* to, const T* from, std::size_t count) noexcept {
   __builtin_memcpy(to, from, count * sizeof(T));
 }
 
-// Integer accumulators hold 32-bit lanes: 2^15 elements of 255^2 are the most that their
-// sum can take.
-template <class Element>
-constexpr std::size_t kBlock = sizeof(Element) == 1 ? std::size_t{1} << 15 : ~std::size_t{0};
+// Integer accumulators hold 32-bit lanes: 2^15 elements of 255^2 are the most that their sum can
+// take.
+template <class P>
+constexpr std::size_t kBlock =
+    sizeof(typename P::Asked) == 1 ? std::size_t{1} << 15 : ~std::size_t{0};
 
 template <class P>
-float one_block(const typename P::Element* query, const typename P::Element* row, std::size_t dim,
+float one_block(const typename P::Asked* query, const typename P::Element* row, std::size_t dim,
                 const typename P::Bias& bias) noexcept {
   // 4 accumulators: FMA latency 4 on Zen and Intel, and half the throughput is loads.
   typename P::Acc a = P::zero(), b = P::zero(), c = P::zero(), d = P::zero();
@@ -55,10 +56,10 @@ float one_block(const typename P::Element* query, const typename P::Element* row
   return P::sum(P::add(P::add(a, b), P::add(c, d)), bias);
 }
 
-// Four rows share each load of the query; two accumulators a row make the eight chains that
-// two FMA ports of latency 4 need. `next` is prefetched line by line beside the arithmetic.
+// Four rows share each load of the query; two accumulators a row make the eight chains that two
+// FMA ports of latency 4 need. `next` is prefetched line by line beside the arithmetic.
 template <class P>
-void four_block(const typename P::Element* query, const unsigned char* const (&rows)[4],
+void four_block(const typename P::Asked* query, const unsigned char* const (&rows)[4],
                 const unsigned char* const (&next)[4], std::size_t dim,
                 const typename P::Bias& bias, float* out) noexcept {
   using Element = typename P::Element;
@@ -112,13 +113,13 @@ void four_block(const typename P::Element* query, const unsigned char* const (&r
 template <class P>
 float one(const void* query, const void* row, std::size_t dim) noexcept {
   using Element = typename P::Element;
-  const Element* q = static_cast<const Element*>(query);
+  const auto* q = static_cast<const typename P::Asked*>(query);
   const Element* r = static_cast<const Element*>(row);
   double total = 0;
-  for (; dim > kBlock<Element>; dim -= kBlock<Element>) {
-    total += one_block<P>(q, r, kBlock<Element>, P::bias(q, kBlock<Element>));
-    q += kBlock<Element>;
-    r += kBlock<Element>;
+  for (; dim > kBlock<P>; dim -= kBlock<P>) {
+    total += one_block<P>(q, r, kBlock<P>, P::bias(q, kBlock<P>));
+    q += kBlock<P>;
+    r += kBlock<P>;
   }
   return static_cast<float>(total + one_block<P>(q, r, dim, P::bias(q, dim)));
 }
@@ -130,11 +131,11 @@ void many(const void* query, const unsigned char* base, std::size_t stride,
   const auto row = [=](std::size_t i) noexcept {
     return base + static_cast<std::size_t>(slots != nullptr ? slots[i] : i) * stride;
   };
-  if (dim > kBlock<Element>) {
+  if (dim > kBlock<P>) {
     for (std::size_t i = 0; i < count; ++i) out[i] = one<P>(query, row(i), dim);
     return;
   }
-  const Element* q = static_cast<const Element*>(query);
+  const auto* q = static_cast<const typename P::Asked*>(query);
   const typename P::Bias bias = P::bias(q, dim);
   std::size_t i = 0;
   for (; i + 4 <= count; i += 4) {
@@ -153,27 +154,28 @@ constexpr Kernel kernel() noexcept {
   return {one<P>, many<P>};
 }
 
-// Policies for float accumulation over V: V::load(p), V::load_tail(p, n) for float, Half and
-// BFloat; V::sub, V::fma, V::add, V::zero, V::sum.
-template <class V, class T>
+// Policies for float accumulation over V: V::load(p), V::load_tail(p, n) for float, Half, BFloat
+// and bytes; V::sub, V::fma, V::add, V::zero, V::sum.
+template <class V, class T, class Q>
 struct FloatPolicy {
   using Element = T;
+  using Asked = Q;
   using Reg = typename V::Reg;
   using Acc = typename V::Reg;
   using Bias = NoBias;
   static constexpr std::size_t kStep = V::kStep;
-  static Reg query(const T* p) noexcept { return V::load(p); }
+  static Reg query(const Q* p) noexcept { return V::load(p); }
   static Reg row(const T* p) noexcept { return V::load(p); }
-  static Reg query_tail(const T* p, std::size_t n) noexcept { return V::load_tail(p, n); }
+  static Reg query_tail(const Q* p, std::size_t n) noexcept { return V::load_tail(p, n); }
   static Reg row_tail(const T* p, std::size_t n) noexcept { return V::load_tail(p, n); }
   static Acc zero() noexcept { return V::zero(); }
   static Acc add(Acc a, Acc b) noexcept { return V::add(a, b); }
-  static Bias bias(const T*, std::size_t) noexcept { return {}; }
+  static Bias bias(const Q*, std::size_t) noexcept { return {}; }
   static float sum(Acc a, Bias) noexcept { return V::sum(a); }
 };
 
-template <class V, class T>
-struct FloatL2 : FloatPolicy<V, T> {
+template <class V, class T, class Q = T>
+struct FloatL2 : FloatPolicy<V, T, Q> {
   using Reg = typename V::Reg;
   static Reg step(Reg acc, Reg q, Reg r) noexcept {
     const Reg d = V::sub(q, r);
@@ -181,8 +183,8 @@ struct FloatL2 : FloatPolicy<V, T> {
   }
 };
 
-template <class V, class T>
-struct FloatDot : FloatPolicy<V, T> {
+template <class V, class T, class Q = T>
+struct FloatDot : FloatPolicy<V, T, Q> {
   using Reg = typename V::Reg;
   static Reg step(Reg acc, Reg q, Reg r) noexcept { return V::fma(q, r, acc); }
 };
@@ -192,6 +194,7 @@ struct FloatDot : FloatPolicy<V, T> {
 template <class V, class T>
 struct BytePolicy {
   using Element = T;
+  using Asked = T;
   using Reg = typename V::Reg;
   using Acc = typename V::Reg;
   using Bias = NoBias;
@@ -232,9 +235,13 @@ struct Hamming : BytePolicy<V, std::uint8_t> {
 template <class F, class B, class H>
 constexpr KernelTable table() noexcept {
   return {{kernel<FloatL2<F, float>>(), kernel<FloatL2<F, Half>>(), kernel<FloatL2<F, BFloat>>(),
-           kernel<ByteL2<B, std::int8_t>>(), kernel<ByteL2<B, std::uint8_t>>()},
+           kernel<ByteL2<B, std::int8_t>>(), kernel<ByteL2<B, std::uint8_t>>(),
+           kernel<FloatL2<F, Half, float>>(), kernel<FloatL2<F, std::int8_t, float>>(),
+           kernel<FloatL2<F, std::uint8_t, float>>()},
           {kernel<FloatDot<F, float>>(), kernel<FloatDot<F, Half>>(), kernel<FloatDot<F, BFloat>>(),
-           kernel<ByteDot<B, std::int8_t>>(), kernel<ByteDot<B, std::uint8_t>>()},
+           kernel<ByteDot<B, std::int8_t>>(), kernel<ByteDot<B, std::uint8_t>>(),
+           kernel<FloatDot<F, Half, float>>(), kernel<FloatDot<F, std::int8_t, float>>(),
+           kernel<FloatDot<F, std::uint8_t, float>>()},
           kernel<Hamming<H>>()};
 }
 

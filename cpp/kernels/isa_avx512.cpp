@@ -19,6 +19,20 @@ struct Avx512Float {
   static Reg load(const T* p) noexcept {
     return widen(T{}, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static Reg load(const std::int8_t* p) noexcept {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x));
+  }
+  static Reg load(const std::uint8_t* p) noexcept {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(x));
+  }
+  static Reg load_tail(const std::int8_t* p, std::size_t n) noexcept {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
+  }
+  static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
+  }
   static Reg load_tail(const float* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_ps(first(n), p);
   }

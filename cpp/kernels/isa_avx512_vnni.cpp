@@ -28,11 +28,13 @@ struct VnniByte {
 };
 
 // VPDPBUSD multiplies unsigned by signed bytes. With r' = r ^ 0x80 (r shifted by 128):
-//   u8: sum q r = sum q r' + 128 sum q, r' signed;  i8: sum q r = sum q r' - 128 sum q, r'
-// unsigned. The correction depends on the query alone.
+//   u8: sum q r = sum q r' + 128 sum q, r' signed;
+//   i8: sum q r = sum q r' - 128 sum q, r' unsigned.
+// The correction depends on the query alone.
 template <class T>
 struct VnniDot {
   using Element = T;
+  using Asked = T;
   using Reg = __m512i;
   using Acc = __m512i;
   using Bias = std::int32_t;
@@ -67,8 +69,15 @@ struct VnniDot {
 }  // namespace
 
 constinit const KernelTable kAvx512Vnni = {
-    {{}, {}, {}, kernel<ByteL2<VnniByte, std::int8_t>>(), kernel<ByteL2<VnniByte, std::uint8_t>>()},
-    {{}, {}, {}, kernel<VnniDot<std::int8_t>>(), kernel<VnniDot<std::uint8_t>>()},
+    {{},
+     {},
+     {},
+     kernel<ByteL2<VnniByte, std::int8_t>>(),
+     kernel<ByteL2<VnniByte, std::uint8_t>>(),
+     {},
+     {},
+     {}},
+    {{}, {}, {}, kernel<VnniDot<std::int8_t>>(), kernel<VnniDot<std::uint8_t>>(), {}, {}, {}},
     {}};
 
 }  // namespace annx::kernels

@@ -4,18 +4,31 @@
 namespace annx::kernels {
 namespace {
 
+// Rows lie at any address.
+template <class T>
+inline T at(const void* p) noexcept {
+  T x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+
 struct ScalarFloat {
   using Reg = float;
   static constexpr std::size_t kStep = 1;
-  static Reg load(const float* p) noexcept { return *p; }
-  static Reg load(const BFloat* p) noexcept { return from_bits(std::uint32_t{p->bits} << 16); }
+  static Reg load(const float* p) noexcept { return at<float>(p); }
+  static Reg load(const BFloat* p) noexcept {
+    return from_bits(std::uint32_t{at<std::uint16_t>(p)} << 16);
+  }
   static Reg load(const Half* p) noexcept {
-    const std::uint32_t sign = std::uint32_t{p->bits & 0x8000U} << 16;
-    const std::uint32_t magnitude = std::uint32_t{p->bits & 0x7fffU} << 13;
+    const std::uint32_t bits = at<std::uint16_t>(p);
+    const std::uint32_t sign = (bits & 0x8000U) << 16;
+    const std::uint32_t magnitude = (bits & 0x7fffU) << 13;
     if (magnitude >= 0x0f800000U) return from_bits(sign | 0x7f800000U | magnitude);  // inf, NaN
     // Scaling by 2^112 moves the exponent from bias 15 to 127 and normalises subnormals.
     return from_bits(sign | bits_of(from_bits(magnitude) * from_bits(0x77800000U)));
   }
+  static Reg load(const std::int8_t* p) noexcept { return *p; }
+  static Reg load(const std::uint8_t* p) noexcept { return *p; }
   template <class T>
   static Reg load_tail(const T*, std::size_t) noexcept {
     return 0;

@@ -1,19 +1,22 @@
-// How vectors are stored and compared: metric, element type and kernels. The seam between the
-// graph, which knows only slots and distances, and the codecs.
+// How vectors are stored and compared: the seam between the graph, which knows only slots and
+// distances, and metrics, element types, codes and kernels.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/types.h"
-#include "kernels/table.h"
 
 namespace annx {
 
 // A vector made ready for comparison with stored rows.
 struct Query {
   const void* data = nullptr;
-  float scale = 1;  // 1 / |query| where rows carry a scale
+  float offset = 0;   // what the query's side adds to each distance, and
+  float scale = 1;    // what it multiplies each dot product by, in spaces that have these
+  bool wide = false;  // the elements are float32 where rows have less
 };
 
 // Why a row cannot be stored.
@@ -21,46 +24,57 @@ enum class Defect { kNaN, kInfinite, kOverflow, kZero };
 
 class Space {
  public:
-  Space(std::size_t dim, Metric metric, Codec codec);
+  virtual ~Space() = default;
 
+  Metric metric() const noexcept { return metric_; }
   std::size_t columns() const noexcept { return columns_; }
   // Bytes of an input row and of a stored one.
   std::size_t input_bytes() const noexcept { return input_bytes_; }
   std::size_t stride() const noexcept { return stride_; }
-  Codec codec() const noexcept { return codec_; }
-  Metric metric() const noexcept { return metric_; }
-  // Input rows are stored as unit vectors, and their norms beside them.
-  bool normalises() const noexcept { return metric_ == Metric::kCosine && !has_scale_; }
+  // Stored rows are unit vectors, and their norms are kept beside them.
+  bool normalises() const noexcept { return normalises_; }
 
-  std::optional<Defect> defect(const void* input) const noexcept;
+  // Writes stride() bytes; returns |input| where normalises(), else 1. `input` has no defect.
+  virtual float encode(const void* input, std::byte* stored) const = 0;
+  // The inverse, as near as the code allows; `norm` as returned by encode.
+  virtual void decode(const std::byte* stored, float norm, void* input) const noexcept = 0;
 
-  // Writes stride() bytes; returns |input| (1 where nothing needs it).
-  float encode(const void* input, std::byte* stored) const noexcept;
-  // The inverse, into input_bytes(); `norm` as returned by encode.
-  void decode(const std::byte* stored, float norm, void* input) const noexcept;
+  // `work` has work_bytes() bytes and lives as long as the query.
+  virtual std::size_t work_bytes() const noexcept { return stride_; }
+  virtual Query prepare(const void* input, std::byte* work) const noexcept = 0;
+  virtual Query from_stored(const std::byte* stored) const noexcept = 0;
 
-  // `work` has room for stride() bytes and lives as long as the query.
-  Query prepare(const void* input, std::byte* work) const noexcept;
-  Query from_stored(const std::byte* stored) const noexcept;
+  // Standard deviation of the distance to a stored row; 0 where distances are exact.
+  virtual float error(const Query&, const std::byte*) const noexcept { return 0; }
 
   // Distances of rows base + slots[i] * stride(), or of `count` rows in sequence if `slots` is
   // null.
-  void distances(const Query& query, const std::byte* base, const Slot* slots, std::size_t count,
-                 float* out) const noexcept;
+  virtual void distances(const Query& query, const std::byte* base, const Slot* slots,
+                         std::size_t count, float* out) const noexcept = 0;
+
+ protected:
+  Space(Metric metric, std::size_t columns, std::size_t input_bytes, std::size_t stride,
+        bool normalises)
+      : metric_(metric),
+        normalises_(normalises),
+        columns_(columns),
+        input_bytes_(input_bytes),
+        stride_(stride) {}
 
  private:
-  float scale_of(const std::byte* stored) const noexcept;
-  double element(const void* input, std::size_t i) const noexcept;
-  double squared_norm(const void* input) const noexcept;
-
   Metric metric_;
-  Codec codec_;
-  bool has_scale_;
+  bool normalises_;
   std::size_t columns_;
   std::size_t input_bytes_;
   std::size_t stride_;
-  kernels::Kernel kernel_;
-  kernels::Kernel dot_;  // of the codec's elements, for norms
 };
+
+// Elements stored as they come. With `wide`, rows of "f16", "i8" or "u8" come in as float32,
+// rounded for f16 and whole numbers in range for the others; queries may be any float32, and
+// distances are exact for what is stored.
+std::unique_ptr<const Space> make_plain_space(std::size_t dim, Metric metric, Codec codec,
+                                              bool wide);
+// float32 in, rotated and rounded to 8 bits with a scale per vector.
+std::unique_ptr<const Space> make_scaled_space(std::size_t dim, Metric metric, std::uint64_t seed);
 
 }  // namespace annx

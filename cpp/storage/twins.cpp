@@ -57,8 +57,8 @@ Slot Twins::intern(Slot slot, const std::byte* base) noexcept {
 }
 
 void Twins::truncate(std::size_t rows, const std::byte* base) noexcept {
-  // Linear probing has no simple removal, so the survivors are placed again, in slot order by
-  // the order in which they stand: an entry only ever moves towards its hash.
+  // Linear probing has no simple removal, so the survivors are placed again, in slot order by the
+  // order in which they stand: an entry only ever moves towards its hash.
   for (std::size_t i = 0; i <= mask_; ++i) {
     if (table_[i] > rows) table_[i] = 0;
   }

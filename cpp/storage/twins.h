@@ -1,5 +1,5 @@
-// Rows equal byte for byte. Only the first of each, the representative, is a node of the
-// graph: equal vectors as neighbours of each other would fill its lists and cut it in pieces.
+// Rows equal byte for byte. Only the first of each, the representative, is a node of the graph:
+// equal vectors as neighbours of each other would fill its lists and cut it in pieces.
 #pragma once
 
 #include <cstddef>

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
+#include <utility>
 
 #include "base/buffer.h"
 #include "base/types.h"
@@ -11,39 +13,39 @@ namespace annx {
 
 class Vectors {
  public:
-  explicit Vectors(const Space& space) : space_(space) {}
+  explicit Vectors(std::unique_ptr<const Space> space) : space_(std::move(space)) {}
 
-  const Space& space() const noexcept { return space_; }
+  const Space& space() const noexcept { return *space_; }
   const std::byte* base() const noexcept { return rows_.data(); }
-  const std::byte* row(Slot slot) const noexcept { return base() + slot * space_.stride(); }
-  std::byte* row(Slot slot) noexcept { return rows_.data() + slot * space_.stride(); }
-  float norm(Slot slot) const noexcept { return space_.normalises() ? norms_[slot] : 1; }
+  const std::byte* row(Slot slot) const noexcept { return base() + slot * space_->stride(); }
+  std::byte* row(Slot slot) noexcept { return rows_.data() + slot * space_->stride(); }
+  float norm(Slot slot) const noexcept { return space_->normalises() ? norms_[slot] : 1; }
   float* norms() noexcept { return norms_.data(); }
 
   std::size_t capacity() const noexcept { return capacity_; }
   void reserve(std::size_t rows) {
-    rows_.grow(rows * space_.stride());
-    if (space_.normalises()) norms_.grow(rows);
+    rows_.grow(rows * space_->stride());
+    if (space_->normalises()) norms_.grow(rows);
     capacity_ = rows;
   }
-  void set(Slot slot, const void* input) noexcept {
-    const float norm = space_.encode(input, row(slot));
-    if (space_.normalises()) norms_[slot] = norm;
+  void set(Slot slot, const void* input) {
+    const float norm = space_->encode(input, row(slot));
+    if (space_->normalises()) norms_[slot] = norm;
   }
 
-  Query query(Slot slot) const noexcept { return space_.from_stored(row(slot)); }
+  Query query(Slot slot) const noexcept { return space_->from_stored(row(slot)); }
   void distances(const Query& query, const Slot* slots, std::size_t count,
                  float* out) const noexcept {
-    space_.distances(query, base(), slots, count, out);
+    space_->distances(query, base(), slots, count, out);
   }
   float distance(const Query& query, Slot slot) const noexcept {
     float out;
-    space_.distances(query, row(slot), nullptr, 1, &out);
+    space_->distances(query, row(slot), nullptr, 1, &out);
     return out;
   }
 
  private:
-  Space space_;
+  std::unique_ptr<const Space> space_;
   Buffer rows_;
   Array<float> norms_;
   std::size_t capacity_ = 0;

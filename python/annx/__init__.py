@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from annx._backends.select import Backend, backend, cpu_info
+from annx._load import load
 from annx._result import SearchResult
+from annx._tune import Tuning, TuningEntry
 from annx._version import __version__
 from annx.errors import (
     AnnxError,
@@ -15,9 +17,10 @@ from annx.errors import (
     LabelError,
     NonFiniteError,
     ParameterError,
+    TuningWarning,
     ZeroVectorError,
 )
-from annx.index import Index, load
+from annx.index import Index
 
 __all__ = [
     "AnnxError",
@@ -32,6 +35,9 @@ __all__ = [
     "NonFiniteError",
     "ParameterError",
     "SearchResult",
+    "Tuning",
+    "TuningEntry",
+    "TuningWarning",
     "ZeroVectorError",
     "__version__",
     "backend",

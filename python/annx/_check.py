@@ -30,6 +30,8 @@ _BLOCK = 1 << 18
 _NORM_TOLERANCE = 1e-3
 #: Squares beneath this lose digits in float32 and say nothing about the norm.
 _TINY_SQUARE = 1e-30
+#: |row|^2 fits float32.
+_LONGEST = float(np.finfo(np.float32).max) ** 0.5
 
 
 def check_state(config: Config, state: State) -> None:
@@ -84,34 +86,69 @@ def _check_labels(labels: NDArray[np.int64]) -> None:
 
 
 def _check_rows(config: Config, state: State) -> None:
-    dtype = STORAGE_DTYPES[config.codec]
-    size = config.columns * dtype.itemsize
-    scale_at = config.row_stride - 4 if config.has_scale else config.row_stride
-    for first, block in _blocks(state.rows):
-        _refuse(block[:, size:scale_at] != 0, first, "row", "padding is not zero")
-        if config.codec == "b1":
-            continue
-        values = np.ascontiguousarray(block[:, :size]).view(dtype)
-        if config.codec == "bf16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        values = values.astype(np.float32, copy=False)
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.einsum("ij,ij->i", values, values)
-        _refuse(~np.isfinite(squares), first, "row", "not finite, or too long")
-        if config.has_scale:
-            scales = np.ascontiguousarray(block[:, scale_at:]).view(np.float32)[:, 0]
-            _refuse(~(np.isfinite(scales) & (scales > 0)), first, "row", "scale is not positive")
-            with np.errstate(over="ignore"):
-                _check_unit(squares * scales * scales, squares, first)
-        elif state.norms is not None:
-            _check_unit(squares, np.ones_like(squares), first)
+    if config.codec == "sq8":
+        _check_codes(config, state.rows)
+    else:
+        _check_elements(config, config.codec, state.rows, config.has_norms, "row")
+    if state.originals is not None:
+        _check_elements(config, config.keep, state.originals, config.has_norms, "original of row")
     if state.norms is not None:
         _refuse(~(np.isfinite(state.norms) & (state.norms > 0)), 0, "row", "norm is not positive")
 
 
-def _check_unit(squares: NDArray[np.float32], raw_squares: NDArray[np.float32], first: int) -> None:
+def _check_elements(
+    config: Config, codec: str, rows: NDArray[np.uint8], unit: bool, part: str
+) -> None:
+    dtype = STORAGE_DTYPES[codec]
+    size = config.columns * dtype.itemsize
+    has_scale = config.metric == "cosine" and codec != "f32"
+    scale_at = rows.shape[1] - 4 * has_scale
+    for first, block in _blocks(rows):
+        _refuse(block[:, size:scale_at] != 0, first, part, "padding is not zero")
+        if codec == "b1":
+            continue
+        values = np.ascontiguousarray(block[:, :size]).view(dtype)
+        if codec == "bf16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        values = values.astype(np.float32, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.einsum("ij,ij->i", values, values)
+        _refuse(~np.isfinite(squares), first, part, "not finite, or too long")
+        if has_scale:
+            scales = np.ascontiguousarray(block[:, scale_at:]).view(np.float32)[:, 0]
+            _refuse(~(np.isfinite(scales) & (scales > 0)), first, part, "scale is not positive")
+            with np.errstate(over="ignore"):
+                _check_unit(squares * scales * scales, squares, first, part)
+        elif unit:
+            _check_unit(squares, np.ones_like(squares), first, part)
+
+
+def _check_unit(
+    squares: NDArray[np.float32], raw_squares: NDArray[np.float32], first: int, part: str
+) -> None:
     wrong = ~(np.abs(squares - 1) <= _NORM_TOLERANCE) & (raw_squares > _TINY_SQUARE)
-    _refuse(wrong, first, "row", "its norm and its elements disagree")
+    _refuse(wrong, first, part, "its norm and its elements disagree")
+
+
+def _check_codes(config: Config, rows: NDArray[np.uint8]) -> None:
+    for first, block in _blocks(rows):
+        _refuse(block[:, config.dim : -8] != 0, first, "row", "padding is not zero")
+        factors = np.ascontiguousarray(block[:, -8:]).view(np.float32).astype(np.float64)
+        lengths, steps = factors.T
+        fine = np.isfinite(factors).all(axis=1) & (lengths >= 0) & (steps > 0)
+        _refuse(~fine, first, "row", "length or step is not finite and positive")
+        values = block[:, : config.dim].view(np.int8).astype(np.float32)
+        coded = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
+        if config.metric == "l2":
+            lengths, steps = np.sqrt(lengths), steps / math.sqrt(2)
+        elif config.metric == "cosine":
+            _refuse(lengths == 0, first, "row", "zero under cosine")
+            lengths = np.ones(len(block))
+        # Each coordinate is within half a step of its code.
+        bound = steps * math.sqrt(config.dim) / 2 + _NORM_TOLERANCE * lengths
+        wrong = ~(np.abs(steps * coded - lengths) <= bound + math.sqrt(_TINY_SQUARE))
+        _refuse(wrong, first, "row", "its length and its codes disagree")
+        _refuse(lengths > _LONGEST, first, "row", "not finite, or too long")
 
 
 def _check_twins(config: Config, state: State) -> NDArray[np.bool_]:
@@ -126,8 +163,11 @@ def _check_twins(config: Config, state: State) -> NDArray[np.bool_]:
     _refuse(slots[1:] <= slots[:-1], 1, "twin", "not in order")
     is_twin[slots] = True
     _refuse(is_twin[originals], 0, "twin", "its representative is a twin")
-    # Without the scale, whose last digit depends on who computed it.
-    elements = state.rows[:, : config.columns * STORAGE_DTYPES[config.codec].itemsize]
+    kept = state.rows if state.originals is None else state.originals
+    # Without the scale, whose last digit depends on who computed it; that of codes says
+    # how far the row is from those with equal codes.
+    size = config.columns * STORAGE_DTYPES[config.kept_codec].itemsize
+    elements = kept if config.kept_codec == "sq8" else kept[:, :size]
     step = max(1, _BLOCK // elements.shape[1])
     for first in range(0, len(slots), step):
         part = slice(first, first + step)

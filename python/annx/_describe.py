@@ -86,7 +86,9 @@ class Described:
         Returns
         -------
         dict
-            Of plain Python values. ``memory`` is in bytes, by part and ``total``;
+            Of plain Python values. ``codec_why`` tells how the codec was chosen, and
+            ``keep_vectors`` what is kept beside its codes (None: nothing). ``memory``
+            is in bytes, by part and ``total``;
             ``levels`` counts the nodes from level 0 up; ``graph`` describes level 0:
             ``mean_degree``, ``tree_edges``, ``occluded_share`` (of the links) and
             ``twins`` (rows equal to an earlier one).
@@ -94,9 +96,9 @@ class Described:
         Examples
         --------
         >>> import annx
-        >>> info = annx.Index(2).info()
+        >>> info = annx.Index(2, codec="f16").info()
         >>> info["n"], info["codec"], info["codec_why"]
-        (0, 'f32', 'auto: exact distances')
+        (0, 'f16', 'asked for')
         """
         c = self._config
         memory = self._core.memory()
@@ -107,6 +109,7 @@ class Described:
             "metric": c.metric,
             "codec": c.codec,
             "codec_why": self._why,
+            "keep_vectors": c.keep or None,
             "M": c.M,
             "ef_construction": c.ef_construction,
             "ef_search": self._ef_search,

@@ -31,8 +31,9 @@ MAGIC = b"\x89ANNX\r\n\x1a"
 VERSION = 1
 
 # magic, version, crc32, required features, optional features, sections, dim, M,
-# ef_construction, ef_search, metric, codec, seed, rows, entry
-_HEADER = struct.Struct("<8sIIIIIIIIIBB2xQQI12x")
+# ef_construction, ef_search, metric, codec, keep, wide, seed, rows, entry,
+# preset, keep_vectors
+_HEADER = struct.Struct("<8sIIIIIIIIIBBBBQQIBB10x")
 _CRC = slice(12, 16)
 # name, element type, required, crc32, offset, length
 _SECTION = struct.Struct("<8sBB2xIQQ")
@@ -40,10 +41,15 @@ _ALIGNMENT = 64
 _MAX_SECTIONS = 64
 _MAX_LEVELS = 64
 _PIECE = 1 << 20
+# The one section that a reader may skip.
+_TUNING = "tuning"
 
-# A metric's or codec's place here is its number in the file.
+# A name's place here is its number in the file.
 _METRICS = ("l2", "ip", "cosine", "hamming")
-_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1")
+_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1", "sq8")
+_KEEPS = ("", "f16", "f32")
+_PRESETS = (None, "auto", "compact")
+_WISHES = ("auto", "f16", "f32", "none")
 _TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.uint8),
     2: np.dtype("<u4"),
@@ -65,11 +71,20 @@ class Stored:
     ef_search : int
         Default width of a search.
     state : State
+    preset : str or None
+        The preset that the first rows of an empty index will decide about.
+    keep : str
+        The user's `keep_vectors`.
+    tuning : ndarray of float32, or None
+        What `tune` measured; its meaning is the caller's.
     """
 
     config: Config
     ef_search: int
     state: State
+    preset: str | None = None
+    keep: str = "auto"
+    tuning: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +209,8 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
         "links": state.links,
         "rows": state.rows,
     }
+    if state.originals is not None:
+        arrays["original"] = state.originals
     return arrays if state.norms is None else {"norms": state.norms} | arrays
 
 
@@ -201,6 +218,8 @@ def _write(file: BinaryIO, stored: Stored) -> None:
     _refuse_big_endian()
     config, state = stored.config, stored.state
     arrays = _arrays(state)
+    if stored.tuning is not None and stored.tuning.size:
+        arrays = {_TUNING: stored.tuning} | arrays
     offset = _HEADER.size + _SECTION.size * len(arrays)
     table = b""
     places = []
@@ -209,7 +228,8 @@ def _write(file: BinaryIO, stored: Stored) -> None:
         places.append(offset)
         data = _bytes_of(array)
         crc = zlib.crc32(data)
-        table += _SECTION.pack(name.encode(), _TYPE_CODES[array.dtype], 1, crc, offset, len(data))
+        kind, required = _TYPE_CODES[array.dtype], name != _TUNING
+        table += _SECTION.pack(name.encode(), kind, required, crc, offset, len(data))
         offset += len(data)
     head = _HEADER.pack(
         MAGIC,
@@ -224,9 +244,13 @@ def _write(file: BinaryIO, stored: Stored) -> None:
         stored.ef_search,
         _METRICS.index(config.metric),
         _CODECS.index(config.codec),
+        _KEEPS.index(config.keep),
+        config.wide,
         config.seed,
         len(state.rows),
         state.entry,
+        _PRESETS.index(stored.preset),
+        _WISHES.index(stored.keep),
     )
     position = file.write(_with_crc(head + table))
     for place, array in zip(places, arrays.values(), strict=True):
@@ -247,6 +271,7 @@ def _read(file: _Reader, size: int) -> Stored:
     head, count = _read_head(file, size)
     table = list(_read_table(head, count, size))
     config, ef_search, n, entry = _parameters(head)
+    preset, keep = _wish(head, config, n)
     arrays: dict[str, NDArray[Any]] = {}
     position = len(head)
     for section in table:
@@ -254,11 +279,12 @@ def _read(file: _Reader, size: int) -> Stored:
             raise FormatError(f"offset {position}: padding is not zero")
         array = _read_section(file, section)
         position = section.offset + section.length
-        if section.required:
+        if section.required or section.name == _TUNING:
             arrays[section.name] = array
+    tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
     state = _assemble(config, n, entry, arrays)
     check_state(config, state)
-    return Stored(config, ef_search, state)
+    return Stored(config, ef_search, state, preset, keep, tuning)
 
 
 def _read_head(file: _Reader, size: int) -> tuple[bytes, int]:
@@ -283,8 +309,8 @@ def _read_head(file: _Reader, size: int) -> tuple[bytes, int]:
         raise FormatError("the header's checksum does not match")
     if required:
         raise FormatError(f"needs features of a newer annx (flags {required:#x})")
-    if any(fixed[46:48]) or any(fixed[68:]):
-        raise FormatError("offset 46, 68: reserved bytes are not zero")
+    if any(fixed[70:]):
+        raise FormatError("offset 70: reserved bytes are not zero")
     return head, count
 
 
@@ -316,20 +342,34 @@ def _read_table(head: bytes, count: int, size: int) -> Iterator[_Section]:
 
 def _parameters(head: bytes) -> tuple[Config, int, int, int]:
     fields = _HEADER.unpack_from(head)
-    dim, m, ef_construction, ef_search, metric, codec, seed, n, entry = fields[6:]
+    dim, m, ef_construction, ef_search, metric, codec, keep, wide, seed, n, entry = fields[6:17]
     try:
-        if metric >= len(_METRICS) or codec >= len(_CODECS):
-            raise FormatError(f"unknown metric {metric} or codec {codec}")
+        if metric >= len(_METRICS) or codec >= len(_CODECS) or keep >= len(_KEEPS) or wide > 1:
+            raise FormatError(f"unknown metric {metric}, codec {codec}, keep {keep} or wide {wide}")
         _validate.integer(dim, "dim", 1, _validate.MAX_DIM)
         _validate.integer(m, "M", 2, _validate.MAX_M)
         _validate.integer(ef_construction, "ef_construction", 1, _validate.MAX_EF)
         _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
         _validate.integer(n, "rows", 0, MAX_ROWS)
-        _validate.codec(_CODECS[codec], _METRICS[metric], dim)
+        name = _CODECS[codec]
+        _validate.pair(name, _METRICS[metric], dim)
+        if keep and name != "sq8":
+            raise FormatError(f"keep goes with codec sq8 alone, got {name}")
+        if wide and name not in ("i8", "u8"):
+            raise FormatError(f"wide goes with codecs i8 and u8 alone, got {name}")
     except AnnxError as error:
         raise FormatError(f"header: {error}") from None
-    config = Config(dim, _METRICS[metric], _CODECS[codec], m, ef_construction, seed)
-    return config, ef_search, n, entry
+    shape = (dim, _METRICS[metric], name, m, ef_construction, seed)
+    return Config(*shape, _KEEPS[keep], bool(wide)), ef_search, n, entry
+
+
+def _wish(head: bytes, config: Config, n: int) -> tuple[str | None, str]:
+    preset, keep = _HEADER.unpack_from(head)[17:]
+    if preset >= len(_PRESETS) or keep >= len(_WISHES):
+        raise FormatError(f"header: unknown preset {preset} or keep_vectors {keep}")
+    if preset and (n or config.codec != "f32"):
+        raise FormatError("header: a preset goes with an empty index of codec f32 alone")
+    return _PRESETS[preset], _WISHES[keep]
 
 
 def _read_section(file: _Reader, section: _Section) -> NDArray[Any]:
@@ -358,12 +398,12 @@ def _assemble(config: Config, n: int, entry: int, arrays: dict[str, NDArray[Any]
     down = _take(arrays, "down", np.uint32, (total,))
     upper = _take(arrays, "upper", np.uint32, (total, config.M))
     ends = np.cumsum(sizes, dtype=np.int64)[:-1]
-    has_norms = config.metric == "cosine" and not config.has_scale
+    kept = (n, config.kept_stride) if config.keep else None
     state = State(
         rows=_take(arrays, "rows", np.uint8, (n, config.row_stride)),
         links=_take(arrays, "links", np.uint32, (n, 2 * config.M)),
         labels=_take(arrays, "labels", np.int64, (n,)),
-        norms=_take(arrays, "norms", np.float32, (n,)) if has_norms else None,
+        norms=_take(arrays, "norms", np.float32, (n,)) if config.has_norms else None,
         twins=_take(arrays, "twins", np.uint32, None).reshape(-1, 2),
         levels=[
             Level(*parts)
@@ -371,6 +411,7 @@ def _assemble(config: Config, n: int, entry: int, arrays: dict[str, NDArray[Any]
             if sizes
         ],
         entry=entry,
+        originals=None if kept is None else _take(arrays, "original", np.uint8, kept),
     )
     if arrays:
         raise FormatError(f"unknown section {next(iter(arrays))!r}: needs a newer annx")

@@ -9,7 +9,15 @@ from typing_extensions import Buffer
 
 class Core:
     def __init__(
-        self, dim: int, metric: str, codec: str, M: int, ef_construction: int, seed: int
+        self,
+        dim: int,
+        metric: str,
+        codec: str,
+        M: int,
+        ef_construction: int,
+        seed: int,
+        keep: str = "",
+        wide: bool = False,
     ) -> None: ...
     def __len__(self) -> int: ...
     def reserve(self, capacity: int) -> None: ...

@@ -20,8 +20,6 @@ from annx.errors import (
 )
 
 METRICS = ("l2", "ip", "cosine", "hamming")
-#: What `Index` accepts as ``codec``.
-CODECS = ("auto", "f32", "f16", "bf16", "i8", "u8", "b1")
 
 MAX_DIM = 65536
 MAX_M = 512
@@ -68,26 +66,19 @@ def choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
-def codec(value: Any, metric: str, dim: int) -> tuple[str, str]:
-    """Choose the codec to store with, and say why.
+def pair(codec: str, metric: str, dim: int) -> None:
+    """Refuse a codec that does not go with the metric or the dimension.
 
     Raises
     ------
     ParameterError
-        Unknown, or at odds with `metric` or `dim`.
     """
-    chosen = choice(value, "codec", CODECS)
-    why = "asked for"
-    if chosen == "auto":
-        chosen = "b1" if metric == "hamming" else "f32"
-        why = f"auto: {'the bits themselves' if chosen == 'b1' else 'exact distances'}"
-    if (chosen == "b1") != (metric == "hamming"):
+    if (codec == "b1") != (metric == "hamming"):
         raise ParameterError(
-            f"metric 'hamming' goes with codec 'b1' alone, got {metric!r} with {chosen!r}"
+            f"metric 'hamming' goes with codec 'b1' alone, got {metric!r} with {codec!r}"
         )
-    if chosen == "b1" and dim % 8:
+    if codec == "b1" and dim % 8:
         raise ParameterError(f"dim must be a multiple of 8 for codec 'b1', got {dim}")
-    return chosen, why
 
 
 def threads(asked: Any, default: int | None, work: int) -> int:

@@ -45,3 +45,7 @@ class CapacityError(AnnxError, OverflowError):
 
 class BackendError(AnnxError, RuntimeError):
     """The backend or instruction set asked for is not available here."""
+
+
+class TuningWarning(UserWarning):
+    """What `tune` measured is of an index that has changed since."""

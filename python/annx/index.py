@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from threading import Lock
+from dataclasses import replace
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _format, _result, _validate
+from annx import _choose, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
-from annx._describe import Described
+from annx._persist import Persisted
 from annx._progress import Progress, ignore
+from annx._recall import Tunable
 from annx._result import SearchResult
 from annx._rows import to_rows
-from annx.errors import LabelError
+from annx.errors import DtypeError, LabelError, ParameterError
 
 _MAX_LABEL = np.iinfo(np.int64).max
 
 
-class Index(Described):
+class Index(Persisted, Tunable):
     """An HNSW index of vectors, each under an int64 label.
 
     All methods may be called from any threads at the same time: a search sees every
@@ -37,9 +38,16 @@ class Index(Described):
     metric : {"l2", "ip", "cosine", "hamming"}
         Squared Euclidean; 1 - dot product; 1 - cosine; differing bits. Smaller is
         always closer.
-    codec : {"auto", "f32", "f16", "bf16", "i8", "u8", "b1"}
-        How vectors are stored. ``"auto"`` is exact: ``"f32"``, and ``"b1"`` for
-        ``"hamming"``, which goes with no other.
+    codec : {"auto", "compact", "f32", "f16", "bf16", "i8", "u8", "sq8", "b1"}
+        How vectors are stored. ``"auto"`` gives exact distances in half the memory of
+        float32 or less: the first rows decide, and `info` says how. Whole numbers from
+        0 to 255 or -128 to 127 are kept as bytes; others are walked as 8-bit codes
+        (``"sq8"``) and compared by their kept vectors; few dimensions as float32.
+        ``"compact"`` keeps the codes alone. ``"b1"`` is for ``"hamming"``, which goes
+        with no other.
+    keep_vectors : {"auto", "f16", "f32", "none"}
+        With ``"sq8"`` and the presets: how the vectors themselves are kept beside the
+        codes, for exact distances and for `get`.
     M : int
         Links of a node, 2 to 512; the lowest level has ``2 * M``. More links: higher
         recall in hard data, more memory.
@@ -79,6 +87,7 @@ class Index(Described):
         metric: str = "l2",
         *,
         codec: str = "auto",
+        keep_vectors: str = "auto",
         M: int = 16,
         ef_construction: int = 200,
         ef_search: int = 64,
@@ -88,41 +97,73 @@ class Index(Described):
     ) -> None:
         dim = _validate.integer(dim, "dim", 1, _validate.MAX_DIM)
         metric = _validate.choice(metric, "metric", _validate.METRICS)
-        codec, why = _validate.codec(codec, metric, dim)
-        config = Config(
+        shape = Config(
             dim,
             metric,
-            codec,
+            "f32",
             _validate.integer(M, "M", 2, _validate.MAX_M),
             _validate.integer(ef_construction, "ef_construction", 1, _validate.MAX_EF),
             _validate.integer(seed, "seed", 0, _validate.MAX_SEED),
         )
         capacity = _validate.integer(capacity, "capacity", 0, MAX_ROWS)
         ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
-        self._set_up(select.create(config), config, ef_search, num_threads, why)
+        choice, self._preset = _choose.initial(shape, codec, keep_vectors)
+        self._keep = "none" if codec == "compact" and keep_vectors == "auto" else keep_vectors
+        self._set_up(select.create(choice.config), choice, ef_search, num_threads)
+        self._capacity = capacity
         if capacity:
             self._core.reserve(capacity)
 
     def _set_up(
-        self, core: Core, config: Config, ef_search: int, num_threads: int | None, why: str
+        self, core: Core, choice: _choose.Choice, ef_search: int, num_threads: int | None
     ) -> None:
         if num_threads is not None:
             _validate.threads(num_threads, None, 1)
-        self._core = core
-        self._config = config
         self._ef_search = ef_search
         self._num_threads = num_threads
-        self._why = why
         # The label that follows the highest, as of `_counted` rows.
         self._next_label = 0
         self._counted = 0
         self._adding = Lock()
-        # What `search` needs for one query, without a detour.
+        self._tuning = RLock()
+        self._use(core, choice)
+
+    def _use(self, core: Core, choice: _choose.Choice) -> None:
+        config = choice.config
+        self._core = core
+        self._config, self._why = choice
+        # What `search` needs for one query, without a detour. A change of codec changes
+        # none of it but the core: what comes in is float32 before and after.
         self._columns = config.columns
         # The words of bf16 are no uint16 numbers, which callers may mean.
-        self._plain = None if config.codec == "bf16" else STORAGE_DTYPES[config.codec]
+        self._plain = None if config.codec == "bf16" else STORAGE_DTYPES[config.input_codec]
         self._core_search = core.search
         self._wrap = _result.wrapper(config.metric)
+        self._curves = {}  # measured on the core before
+
+    def _fit(self, rows: NDArray[Any], threads: int) -> None:
+        """Choose or change the codec for rows that are about to be added."""
+        config = self._config
+        if self._preset is not None:
+            choice = _choose.by_rows(config, self._preset, self._keep, rows)
+        elif _choose.fits(config, rows):
+            return
+        if self._keep == "f16" and not _choose.fits(replace(config, keep="f16", wide=False), rows):
+            raise DtypeError(
+                "expected rows that float16 holds (largest magnitude 2**-8 to 65504); "
+                "keep_vectors='f32' holds others"
+            )
+        if self._preset is None:
+            why = "changed from " + self._why.split(":")[0] + ": rows that it cannot hold came"
+            choice = _choose.Choice(_choose.wider(config, self._keep, rows), why)
+        core = select.create(choice.config)
+        if self._capacity:
+            core.reserve(self._capacity)
+        if len(self._core):
+            labels = self._core.labels()
+            core.add(self._core.get(labels), labels, num_threads=threads, poll=ignore)
+        self._preset = None
+        self._use(core, choice)
 
     def add(
         self,
@@ -181,7 +222,7 @@ class Index(Described):
         >>> index.add([[0, 0], [3, 4]])
         array([0, 1])
         """
-        rows = to_rows(vectors, self._config.dim, self._config.codec)
+        rows = to_rows(vectors, self._config.dim, self._config.input_codec)
         n = len(rows)
         given = None if labels is None else _validate.new_labels(labels, n)
         threads = _validate.threads(num_threads, self._num_threads, n)
@@ -190,10 +231,13 @@ class Index(Described):
         if n == 0:
             return np.empty(0, np.int64)
         with self._adding:
+            if given is not None:
+                self._refuse_taken(given)
             before = len(self._core)
             if before != self._counted:  # restored from a file, or interrupted
                 self._next_label = max(0, int(self._core.labels().max()) + 1)
             taken = self._number(n) if given is None else given
+            self._fit(rows, threads)
             # Labels equal to slots so far need no table in the core.
             plain = given is None and self._next_label == before
             self._core.add(rows, None if plain else taken, num_threads=threads, poll=poll)
@@ -208,6 +252,7 @@ class Index(Described):
         k: int = 10,
         *,
         ef_search: int | None = None,
+        recall: float | None = None,
         num_threads: int | None = None,
     ) -> SearchResult:
         """Find the k nearest labels to each query.
@@ -219,6 +264,10 @@ class Index(Described):
         k : int
         ef_search : int, optional
             Width of the beam, at least k; the index's own by default.
+        recall : float, optional
+            In place of `ef_search`: the mean share of the true k nearest to find, in
+            (0, 1]; 1 is an exact search. Reads what `tune` measured; an index that was
+            not tuned for a k near this one first tunes itself, which takes seconds.
         num_threads : int, optional
 
         Returns
@@ -232,7 +281,13 @@ class Index(Described):
         DimensionError, DtypeError, NonFiniteError, ZeroVectorError
             As in `add`, for a query.
         ParameterError
-            `k`, `ef_search` or `num_threads` is out of range.
+            `k`, `ef_search`, `recall` or `num_threads` is out of range, or both
+            `ef_search` and `recall` are given.
+
+        Warns
+        -----
+        TuningWarning
+            With `recall`: the index has changed by a fifth since it was tuned.
 
         Examples
         --------
@@ -253,13 +308,20 @@ class Index(Described):
         ):
             rows = queries if queries.ndim == 2 else queries[None]
         else:
-            rows = to_rows(queries, self._config.dim, self._config.codec)
+            rows = to_rows(queries, self._config.dim, self._config.input_codec)
         if type(k) is not int or not 0 < k <= MAX_ROWS:
             k = _validate.integer(k, "k", 1, MAX_ROWS)
         if ef_search is None:
-            ef_search = self._ef_search
+            if recall is None:
+                ef_search = self._ef_search
+            else:
+                ef_search = self._width(k, recall, num_threads)
+                if ef_search is None:
+                    return self.exact_search(queries, k, num_threads=num_threads)
         else:
             ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
+            if recall is not None:
+                raise ParameterError("expected ef_search or recall, got both")
         if num_threads is None and len(rows) == 1:
             return self._wrap(self._core_search(rows, k, ef_search, 1))
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
@@ -294,7 +356,7 @@ class Index(Described):
         >>> index.exact_search([[3, 3]], k=1).labels
         array([[1]])
         """
-        rows = to_rows(queries, self._config.dim, self._config.codec)
+        rows = to_rows(queries, self._config.dim, self._config.input_codec)
         k = _validate.integer(k, "k", 1, MAX_ROWS)
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
         return self._wrap(self._core.exact_search(rows, k, threads, ignore))
@@ -309,9 +371,10 @@ class Index(Described):
         Returns
         -------
         ndarray of shape (dim,) for one label, else (n, dim)
-            Of the codec's type: float32 (also for ``"bf16"``), float16, int8, uint8;
-            packed uint8 of dim / 8 bytes for ``"b1"``. Under ``"cosine"`` with
-            ``"f32"`` equal to what was added up to rounding, otherwise exactly.
+            Of the codec's type: float32 (also for ``"bf16"`` and the presets), float16,
+            int8, uint8; packed uint8 of dim / 8 bytes for ``"b1"``. Equal to what was
+            added, up to the rounding of what is kept: ``"auto"`` keeps float16 or
+            better, ``"compact"`` 8 bits.
 
         Raises
         ------
@@ -332,113 +395,18 @@ class Index(Described):
             rows = (rows.astype(np.uint32) << 16).view(np.float32)
         return rows[0] if np.ndim(labels) == 0 else rows
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the index to a file, whole or not at all.
-
-        An older file stays until the new one is complete and on disk.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Raises
-        ------
-        OSError
-            The file cannot be written; an older one is unharmed.
-
-        Examples
-        --------
-        >>> import annx, os, tempfile
-        >>> index = annx.Index(2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     index.save(os.path.join(folder, "points.annx"))
-        ...     annx.load(os.path.join(folder, "points.annx"))
-        <annx.Index 0 x 2 l2 f32>
-        """
-        _format.save(path, self._stored())
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes that `save` writes.
-
-        Examples
-        --------
-        >>> import annx
-        >>> index = annx.Index(2)
-        >>> annx.Index.from_bytes(index.to_bytes())
-        <annx.Index 0 x 2 l2 f32>
-        """
-        return _format.dumps(self._stored())
-
-    @classmethod
-    def from_bytes(cls, data: bytes, *, num_threads: int | None = None) -> Index:
-        """Restore what `to_bytes` returned.
-
-        Parameters
-        ----------
-        data : bytes
-        num_threads : int, optional
-            As for the constructor.
-
-        Raises
-        ------
-        FormatError
-            `data` is not a valid index.
-
-        Examples
-        --------
-        >>> import annx
-        >>> len(annx.Index.from_bytes(annx.Index(2).to_bytes()))
-        0
-        """
-        return cls._restore(_format.loads(bytes(data)), num_threads)
-
-    @classmethod
-    def _restore(cls, stored: _format.Stored, num_threads: int | None) -> Index:
-        index = cls.__new__(cls)
-        core = select.create(stored.config)
-        index._set_up(core, stored.config, stored.ef_search, num_threads, "as stored in the file")
-        core.import_state(stored.state)
-        return index
-
-    def __reduce__(self) -> tuple[Callable[[bytes], Index], tuple[bytes]]:
-        return type(self).from_bytes, (self.to_bytes(),)
-
-    def _stored(self) -> _format.Stored:
-        return _format.Stored(self._config, self._ef_search, self._core.export_state())
+    def _refuse_taken(self, labels: NDArray[np.int64]) -> None:
+        taken = self._core.contains(labels)
+        if taken.any():
+            raise LabelError(f"label {labels[np.argmax(taken)]} is already in the index")
+        # The core looks for repeats too, but a codec would have been chosen by then.
+        ordered = np.sort(labels)
+        twice = ordered[1:] == ordered[:-1]
+        if twice.any():
+            raise LabelError(f"label {ordered[np.argmax(twice)]} is given twice")
 
     def _number(self, n: int) -> NDArray[np.int64]:
         first = self._next_label
         if first + n - 1 > _MAX_LABEL:
             raise LabelError(f"no {n} labels are left above the highest, {first - 1}; pass labels")
         return np.arange(first, first + n, dtype=np.int64)
-
-
-def load(path: str | os.PathLike[str], *, num_threads: int | None = None) -> Index:
-    """Read an index from a file.
-
-    Parameters
-    ----------
-    path : str or path-like
-    num_threads : int, optional
-        As for `Index`.
-
-    Returns
-    -------
-    Index
-
-    Raises
-    ------
-    FormatError
-        The file is not a valid annx index; the message says what is wrong.
-    OSError
-        The file cannot be read.
-
-    Examples
-    --------
-    >>> import annx, os, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     annx.Index(2).save(os.path.join(folder, "points.annx"))
-    ...     len(annx.load(os.path.join(folder, "points.annx")))
-    0
-    """
-    return Index._restore(_format.load(path), num_threads)

@@ -7,7 +7,9 @@ import pytest
 from reference import decode
 
 TYPES = {"f32": np.float32, "f16": np.float16, "bf16": np.uint16, "i8": np.int8, "u8": np.uint8}
-OPERATIONS = [(op, kind) for op in ("l2", "dot") for kind in TYPES] + [("hamming", "u8")]
+#: Rows of these are compared with float32 queries too.
+WIDE = ("f16_by_f32", "i8_by_f32", "u8_by_f32")
+OPERATIONS = [(op, kind) for op in ("l2", "dot") for kind in (*TYPES, *WIDE)] + [("hamming", "u8")]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,12 @@ def isas():
     return _native.cpu_info()["available"]
 
 
+def query_kind(kind):
+    return "f32" if kind in WIDE else kind
+
+
 def elements(rng, kind, shape, scale=1.0):
+    kind = kind.partition("_")[0]
     if kind == "i8":
         return rng.integers(-128, 128, shape, dtype=np.int8)
     if kind == "u8":
@@ -38,7 +45,8 @@ def truth(operation, kind, query, rows):
     if operation == "hamming":
         bits = np.unpackbits(query ^ rows, axis=1).sum(axis=1).astype(np.float64)
         return bits, bits
-    q, r = decode(kind, query[None])[0], decode(kind, rows)
+    row_kind = kind.partition("_")[0]
+    q, r = decode(query_kind(kind), query[None])[0], decode(row_kind, rows)
     terms = (q - r) ** 2 if operation == "l2" else q * r
     return terms.sum(axis=1), np.abs(terms).sum(axis=1)
 
@@ -63,14 +71,15 @@ def misaligned(array, stride, offset):
 @pytest.mark.parametrize("isa", isas())
 @pytest.mark.parametrize(("operation", "kind"), OPERATIONS)
 def test_every_dim(native, isa, operation, kind, rng):
-    query, rows = elements(rng, kind, 1100), elements(rng, kind, (5, 1100))
+    query, rows = elements(rng, query_kind(kind), 1100, 60), elements(rng, kind, (5, 1100))
     for dim in range(1, 1101):
         q, r = query[:dim], np.ascontiguousarray(rows[:, :dim])
         size = r.dtype.itemsize * dim
         offset = dim % 5 if dim % 3 else 0
         stride = size + offset
         where = misaligned(r, stride, offset)
-        q_bytes = misaligned(q[None], size, (dim + 1) % 4)[:size]
+        q_size = q.dtype.itemsize * dim
+        q_bytes = misaligned(q[None], q_size, (dim + 1) % 4)[:q_size]
         got = native.kernel_distances(isa, operation, kind, q_bytes, where, stride, dim)
         want, sizes = truth(operation, kind, q, r)
         assert_close(got, want, sizes, kind, dim)
@@ -82,7 +91,7 @@ def test_every_dim(native, isa, operation, kind, rng):
 @pytest.mark.parametrize(("operation", "kind"), OPERATIONS)
 @pytest.mark.parametrize("dim", [1, 7, 100, 768])
 def test_rows_by_slot(native, isa, operation, kind, dim, rng):
-    query, rows = elements(rng, kind, dim), elements(rng, kind, (64, dim))
+    query, rows = elements(rng, query_kind(kind), dim), elements(rng, kind, (64, dim))
     stride = rows.dtype.itemsize * dim
     want, sizes = truth(operation, kind, query, rows)
     for count in (0, 1, 2, 3, 5, 8, 31, 64):
@@ -96,12 +105,13 @@ def test_rows_by_slot(native, isa, operation, kind, dim, rng):
 @pytest.mark.parametrize(
     ("kind", "scales"),
     [("f32", [1e-40, 1e-22, 1e-3, 1e3, 1e17]), ("bf16", [1e-40, 1e-22, 1e17]),
-     ("f16", [1e-7, 1e-5, 1e3])],
+     ("f16", [1e-7, 1e-5, 1e3]), ("f16_by_f32", [1e-7, 1e-5, 1e3])],
 )  # fmt: skip
 def test_denormal_tiny_and_huge_values(native, isa, operation, kind, scales, rng):
     for scale in scales:
         for dim in (1, 8, 15, 16, 33, 100):
-            query, rows = elements(rng, kind, dim, scale), elements(rng, kind, (9, dim), scale)
+            query = elements(rng, query_kind(kind), dim, scale)
+            rows = elements(rng, kind, (9, dim), scale)
             stride = rows.dtype.itemsize * dim
             got = native.kernel_distances(isa, operation, kind, query, rows, stride, dim)
             want, sizes = truth(operation, kind, query, rows)
@@ -119,6 +129,20 @@ def test_integers_at_their_ends(native, isa, kind):
             got = native.kernel_distances(isa, operation, kind, query, rows, dim, dim)
             want, _ = truth(operation, kind, query, rows)
             np.testing.assert_allclose(got, want, rtol=1e-7)
+
+
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("kind", ["i8_by_f32", "u8_by_f32"])
+def test_integers_at_their_ends_by_float32(native, isa, kind):
+    low, high = np.iinfo(TYPES[kind[:2]]).min, np.iinfo(TYPES[kind[:2]]).max
+    for dim in (1, 7, 64, 100, 4096):
+        rows = np.array([[low] * dim, [high] * dim], TYPES[kind[:2]])
+        for value in (low, high, 0.5, -1e6):
+            query = np.full(dim, value, np.float32)
+            for operation in ("l2", "dot"):
+                got = native.kernel_distances(isa, operation, kind, query, rows, dim, dim)
+                want, sizes = truth(operation, kind, query, rows)
+                assert_close(got, want, sizes, kind, dim)
 
 
 @pytest.mark.parametrize("isa", isas())

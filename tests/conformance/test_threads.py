@@ -21,7 +21,7 @@ from annx._check import check_state
 
 def slow_index(dim=64):
     """An index that takes milliseconds for a row, its code compiled."""
-    index = annx.Index(dim, ef_construction=2000, M=64)
+    index = annx.Index(dim, codec="f32", ef_construction=2000, M=64)
     index.add(np.random.default_rng(2).standard_normal((300, dim), dtype=np.float32))
     index.search(np.zeros((2, dim), np.float32))
     return index
@@ -104,7 +104,7 @@ def test_ctrl_c_in_a_long_add(engine, given, rng):
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals")
 @pytest.mark.parametrize("call", ["search", "exact_search"])
 def test_ctrl_c_in_a_long_search(engine, call, rng):
-    index = annx.Index(64, ef_construction=20)
+    index = annx.Index(64, codec="f32", ef_construction=20)
     x = vectors(rng, 4000, 64, "f32")
     index.add(x)
     getattr(index, call)(x[:2])

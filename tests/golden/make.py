@@ -13,6 +13,7 @@ import numpy as np
 import annx
 
 DIM, N = 16, 60
+#: Metric and storage, with the codec of the input.
 FILES = {
     "l2_f32": "f32",
     "cosine_f32": "f32",
@@ -21,6 +22,10 @@ FILES = {
     "cosine_i8": "i8",
     "l2_u8": "u8",
     "hamming_b1": "b1",
+    "l2_sq8-f16": "f32",
+    "cosine_sq8-f32": "f32",
+    "ip_sq8": "f32",
+    "l2_wide-u8": "u8",
 }
 
 
@@ -40,9 +45,19 @@ def labels():
     return np.arange(N) * 1000 - 7
 
 
+def options(name):
+    """What `Index` takes."""
+    metric, storage = name.split("_")
+    codec, _, keep = storage.partition("-")
+    if storage == "wide-u8":
+        return {"metric": metric, "codec": "auto"}
+    keep = {"keep_vectors": keep or "none"} if codec == "sq8" else {}
+    return {"metric": metric, "codec": codec} | keep
+
+
 def main(folder):
     for name, codec in FILES.items():
-        index = annx.Index(DIM, name.split("_")[0], codec=codec, M=3, ef_construction=20, seed=7)
+        index = annx.Index(DIM, **options(name), M=3, ef_construction=20, seed=7)
         index.ef_search = 33
         index.add(vectors(codec), labels())
         index.save(Path(folder) / f"v1_{name}.annx")

@@ -29,8 +29,11 @@ PYTHON_LAYERS = [
     {"errors", "_version"},
     {"_rows", "_validate", "_progress", "_result"},
     {"_backends", "_native"},
-    {"_check", "_format", "_health", "_describe"},
+    {"_check", "_format", "_health", "_describe", "_choose", "_sample"},
+    {"_persist", "_tune"},
+    {"_recall"},
     {"index"},
+    {"_load"},
     {"datasets", "__init__"},
     {"cli"},
 ]

@@ -75,6 +75,78 @@ def test_hostile_scale():
             _format.loads(dump(config, state))
 
 
+CODES = {
+    "step_zero": (lambda s: s.rows[:, 8:].view(np.float32), (2, 0), 0, "row 2: length or step"),
+    "step_nan": (lambda s: s.rows[:, 8:].view(np.float32), (2, 0), np.nan, "row 2: length or step"),
+    "step_far": (lambda s: s.rows[:, 8:].view(np.float32), (2, 0), 9, "row 2: its length and its"),
+    "length_minus": (lambda s: s.rows[:, 4:8].view(np.float32), (2, 0), -1, "row 2: length or"),
+    "length_inf": (lambda s: s.rows[:, 4:8].view(np.float32), (2, 0), np.inf, "row 2: length or"),
+    "length_far": (lambda s: s.rows[:, 4:8].view(np.float32), (2, 0), 2, "row 2: its length and"),
+    "codes_zero": (lambda s: s.rows[:, :4], 2, 0, "row 2: its length and its codes disagree"),
+    "kept_nan": (lambda s: s.originals.view(np.float16), (3, 1), np.nan, "original of row 3: not"),
+    "kept_inf": (lambda s: s.originals.view(np.float16), (3, 1), np.inf, "original of row 3: not"),
+    "twin": (lambda s: s.originals.view(np.float16), (5, 3), 1, "twin 0: differs from its repr"),
+}
+
+
+@pytest.mark.parametrize(("part", "place", "value", "text"), CODES.values(), ids=CODES)
+def test_hostile_codes(part, place, value, text):
+    config, state = sample("l2", "sq8", "f16")
+    state.rows = np.ascontiguousarray(state.rows)
+    part(state)[place] = value
+    with pytest.raises(FormatError, match=text):
+        _format.loads(dump(config, state))
+
+
+def test_hostile_lengths_of_unit_vectors():
+    config, state = sample("cosine", "sq8", "f32")
+    state.norms[3] = 0
+    with pytest.raises(FormatError, match="row 3: norm is not positive"):
+        _format.loads(dump(config, state))
+    config, state = sample("cosine", "sq8", "f32")
+    state.originals.view(np.float32)[2] *= 2
+    with pytest.raises(FormatError, match="original of row 2: its norm"):
+        _format.loads(dump(config, state))
+    config, state = sample("cosine", "sq8", "f16")
+    state.originals[:, -4:].view(np.float32)[1] = 3
+    with pytest.raises(FormatError, match="original of row 1: its norm"):
+        _format.loads(dump(config, state))
+    config, state = sample("cosine", "sq8")
+    state.rows[:, 4:8].view(np.float32)[2] = 0
+    with pytest.raises(FormatError, match="row 2: zero under cosine"):
+        _format.loads(dump(config, state))
+    config, state = sample("ip", "sq8")
+    state.rows[:, 4:].view(np.float32)[2] = 1e30, 1e30 / 127
+    with pytest.raises(FormatError, match="row 2: not finite, or too long"):
+        _format.loads(dump(config, state))
+
+
+def test_a_twin_of_codes_has_equal_factors():
+    config, state = sample("l2", "sq8")
+    state.rows[:, 4:].view(np.float32)[5] *= (4, 2)
+    with pytest.raises(FormatError, match="twin 0: differs from its representative"):
+        _format.loads(dump(config, state))
+
+
+def test_zero_rows_of_codes():
+    config, state = sample("l2", "sq8", "f32")
+    state.rows[0, :4] = 0
+    state.rows[:, 4:].view(np.float32)[0] = 0, np.sqrt(2)
+    state.originals[0] = 0
+    assert _format.loads(dump(config, state)).state.rows[0, 0] == 0
+
+
+def test_hostile_padding_of_codes():
+    config = Config(3, "l2", "sq8", 2, 10, 0)
+    rows = np.zeros((1, 12), np.uint8)
+    rows[0, 3] = 1
+    rows[:, 4:].view(np.float32)[0] = 0, np.sqrt(2)
+    links = np.full((1, 4), NO_LINK, np.uint32)
+    state = State(rows, links, np.zeros(1, np.int64), None, np.empty((0, 2), np.uint32))
+    with pytest.raises(FormatError, match="row 0: padding is not zero"):
+        _format.loads(dump(config, state))
+
+
 def test_hostile_padding_of_a_row():
     config = Config(3, "l2", "i8", 2, 10, 0)
     rows = np.ones((1, 4), np.uint8)

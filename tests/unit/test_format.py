@@ -51,7 +51,14 @@ def patched(data, offset, fmt, value):
     return repaired(bytes(changed))
 
 
-@pytest.mark.parametrize("shape", [("cosine", "f32"), ("l2", "f32"), ("cosine", "i8")])
+SHAPES = [
+    ("cosine", "f32"), ("l2", "f32"), ("cosine", "i8"), ("cosine", "i8", "", True),
+    ("l2", "sq8"), ("ip", "sq8"), ("cosine", "sq8"), ("l2", "sq8", "f16"), ("cosine", "sq8", "f16"),
+    ("ip", "sq8", "f32"), ("cosine", "sq8", "f32"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_sample_is_valid(shape):
     config, state = sample(*shape)
     stored = _format.loads(dump(config, state, 17))
@@ -60,6 +67,30 @@ def test_sample_is_valid(shape):
     for name in ("rows", "links", "labels", "twins"):
         assert np.array_equal(getattr(stored.state, name), getattr(state, name))
         assert getattr(stored.state, name).flags.carray
+
+
+@pytest.mark.parametrize("shape", [("l2", "sq8", "f16"), ("cosine", "sq8", "f32")])
+def test_any_flipped_bit_of_kept_vectors(shape):
+    data = dump(*sample(*shape))
+    start, stop = sections(data)["original"]
+    for place in (*range(start, stop), *range(*sections(data)["rows"])):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(FormatError, match="checksum"):
+            _format.loads(bytes(damaged))
+    for size in range(start, stop):
+        with pytest.raises(FormatError, match="truncated: section 'original'"):
+            _format.loads(data[:size])
+
+
+def test_kept_vectors_must_be_there(data):
+    kept = dump(*sample("l2", "sq8", "f16"))
+    with pytest.raises(FormatError, match="'original': expected shape .6, 16., got 48"):
+        _format.loads(patched(kept, 46, "<B", 2))
+    with pytest.raises(FormatError, match="unknown section 'original'"):
+        _format.loads(patched(kept, 46, "<B", 0))
+    with pytest.raises(FormatError, match="section 'original' is missing"):
+        _format.loads(patched(dump(*sample("l2", "sq8")), 46, "<B", 1))
 
 
 def test_layout_is_as_documented(data):
@@ -136,9 +167,16 @@ HEADERS = {
     "ef_construction": (lambda d: patched(d, 36, "<I", 0), "ef_construction must be in"),
     "ef_search": (lambda d: patched(d, 40, "<I", 0), "ef_search must be in"),
     "metric": (lambda d: patched(d, 44, "<B", 9), "unknown metric 9"),
-    "codec": (lambda d: patched(d, 45, "<B", 6), "unknown metric 2 or codec 6"),
+    "codec": (lambda d: patched(d, 45, "<B", 7), "unknown metric 2, codec 7, keep 0 or wide 0"),
+    "keep": (lambda d: patched(d, 46, "<B", 3), "codec 0, keep 3"),
+    "keep_f32": (lambda d: patched(d, 46, "<B", 1), "keep goes with codec sq8 alone, got f32"),
+    "wide": (lambda d: patched(d, 47, "<B", 2), "keep 0 or wide 2"),
+    "wide_f32": (lambda d: patched(d, 47, "<B", 1), "wide goes with codecs i8 and u8 alone"),
+    "preset": (lambda d: patched(d, 68, "<B", 3), "unknown preset 3 or keep_vectors 0"),
+    "preset_late": (lambda d: patched(d, 68, "<B", 1), "a preset goes with an empty index"),
+    "keep_vectors": (lambda d: patched(d, 69, "<B", 4), "unknown preset 0 or keep_vectors 4"),
     "hamming_f32": (lambda d: patched(d, 44, "<B", 3), "'hamming' goes with codec 'b1'"),
-    "reserved": (lambda d: patched(d, 47, "<B", 1), "reserved bytes"),
+    "reserved": (lambda d: patched(d, 70, "<B", 1), "reserved bytes"),
     "reserved_end": (lambda d: patched(d, 79, "<B", 1), "reserved bytes"),
     "rows_5": (lambda d: patched(d, 56, "<Q", 5), "expected shape .5, 16., got 96"),
     "rows_huge": (lambda d: patched(d, 56, "<Q", 2**63), "header: rows must be in"),
@@ -199,7 +237,7 @@ def with_section(data, required):
         struct.pack_into("<Q", head, place + 16, offset + shift)
     end = len(data) + shift
     offset = _format._aligned(end)
-    entry = _format._SECTION.pack(b"tuning", 1, required, zlib.crc32(b"xyz"), offset, 3)
+    entry = _format._SECTION.pack(b"colour", 1, required, zlib.crc32(b"xyz"), offset, 3)
     whole = bytes(head) + entry + body + bytes(offset - end) + b"xyz"
     return _format._with_crc(whole[: len(head) + ENTRY]) + whole[len(head) + ENTRY :]
 
@@ -207,9 +245,9 @@ def with_section(data, required):
 def test_unknown_sections(data):
     stored = _format.loads(with_section(data, 0))
     assert _format.dumps(stored) == data
-    with pytest.raises(FormatError, match="unknown section 'tuning': needs a newer annx"):
+    with pytest.raises(FormatError, match="unknown section 'colour': needs a newer annx"):
         _format.loads(with_section(data, 1))
-    with pytest.raises(FormatError, match="section 'tuning' .*checksum"):
+    with pytest.raises(FormatError, match="section 'colour' .*checksum"):
         _format.loads(with_section(data, 0)[:-1] + b"w")
 
 

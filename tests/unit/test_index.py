@@ -37,16 +37,16 @@ def test_numpy_integers_are_integers():
 def test_repr():
     index = annx.Index(3, "cosine")
     index.add(np.eye(3))
-    assert repr(index) == "<annx.Index 3 x 3 cosine f32>"
+    assert repr(index) == "<annx.Index 3 x 3 cosine u8>"
 
 
 def test_info_is_plain_and_complete():
     index = annx.Index(3, "cosine", M=4)
-    index.add([[1, 0, 0], [0, 1, 0], [2, 0, 0]])
+    index.add([[0.5, 0, 0], [0, 1, 0], [2, 0, 0]])
     info = index.info()
     assert json.loads(json.dumps(info)) == info
     assert info["n"] == 3 and info["levels"] == [2]
-    assert info["codec_why"] == "auto: exact distances"
+    assert info["codec_why"] == "auto: dim below 32, where codes would save little"
     assert info["graph"] == {
         "mean_degree": 1.0,
         "tree_edges": 1,
@@ -132,7 +132,15 @@ class Mine(annx.Index):
 
 
 @pytest.mark.parametrize(
-    "name", ["annx.index", "annx._describe", "annx._result", "annx._backends.select"]
+    "name",
+    [
+        "annx.index",
+        "annx._persist",
+        "annx._load",
+        "annx._describe",
+        "annx._result",
+        "annx._backends.select",
+    ],
 )
 def test_examples_in_docstrings(name, monkeypatch):
     monkeypatch.undo()

@@ -23,6 +23,7 @@ STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
     "i8": np.dtype(np.int8),
     "u8": np.dtype(np.uint8),
     "b1": np.dtype(np.uint8),
+    "sq8": np.dtype(np.int8),
 }
 
 #: A link that points nowhere: pads the rows of ``links``.
@@ -52,13 +53,20 @@ class Config:
     metric : str
         ``"l2"``, ``"ip"``, ``"cosine"``, or ``"hamming"`` (with ``b1`` alone).
     codec : str
-        A key of :data:`STORAGE_DTYPES`.
+        A key of :data:`STORAGE_DTYPES`: how the rows that the graph is walked on are
+        stored. ``sq8``: rotated and rounded to 8 bits, with a scale for each row.
     M : int
         Links of a node on the upper levels; level 0 has ``2 * M``.
     ef_construction : int
         Width of the beam that looks for a new node's neighbours.
     seed : int
-        Decides the level of each node.
+        Decides the level of each node, and the rotation of ``sq8``.
+    keep : {"", "f16", "f32"}
+        With ``sq8``: the element type in which the vectors are kept too, so that the
+        nearest hits are compared exactly. ``""``: they are not.
+    wide : bool
+        With ``i8`` and ``u8``: rows and queries are float32 all the same; rows are whole
+        numbers in range, queries any.
     """
 
     dim: int
@@ -67,6 +75,18 @@ class Config:
     M: int
     ef_construction: int
     seed: int
+    keep: str = ""
+    wide: bool = False
+
+    @property
+    def input_codec(self) -> str:
+        """Codec whose element type rows and queries come in."""
+        return "f32" if self.wide or self.codec == "sq8" else self.codec
+
+    @property
+    def kept_codec(self) -> str:
+        """Codec of the rows that `get` and `exact_search` read."""
+        return self.keep or self.codec
 
     @property
     def columns(self) -> int:
@@ -76,13 +96,31 @@ class Config:
     @property
     def has_scale(self) -> bool:
         """Whether a float32 ``1 / |row|`` follows the elements of a stored row."""
-        return self.metric == "cosine" and self.codec != "f32"
+        return self.metric == "cosine" and self.codec not in ("f32", "sq8")
+
+    @property
+    def has_norms(self) -> bool:
+        """Whether kept rows are unit vectors and their norms are stored beside them."""
+        return self.metric == "cosine" and self.kept_codec == "f32"
 
     @property
     def row_stride(self) -> int:
-        """Bytes of one stored row: elements, zeros up to a multiple of 4, scale."""
+        """Bytes of one stored row: elements, zeros up to a multiple of 4, factors.
+
+        The factors are a scale where `has_scale`; for ``sq8`` two float32, length and
+        step: ``|x|^2`` and ``sqrt(2) * s`` under l2, ``|x|`` and ``s`` otherwise, where
+        ``s`` is the step of a code.
+        """
         size = self.columns * STORAGE_DTYPES[self.codec].itemsize
-        return (size + 3) // 4 * 4 + (4 if self.has_scale else 0)
+        factors = 8 if self.codec == "sq8" else 4 if self.has_scale else 0
+        return (size + 3) // 4 * 4 + factors
+
+    @property
+    def kept_stride(self) -> int:
+        """Bytes of one row of `State.originals`, laid out as a row of codec `keep`."""
+        size = self.dim * STORAGE_DTYPES[self.keep].itemsize
+        scale = 4 if self.metric == "cosine" and self.keep == "f16" else 0
+        return (size + 3) // 4 * 4 + scale
 
 
 @dataclass(slots=True)
@@ -115,7 +153,7 @@ class State:
         Level 0: ``slot | flags``, used entries first, padded with ``NO_LINK``.
     labels : ndarray of shape (n,), int64
     norms : ndarray of shape (n,), float32, or None
-        |row| before it was made a unit vector (cosine with ``f32`` alone).
+        |row| before it was made a unit vector (where ``Config.has_norms``).
     twins : ndarray of shape (t, 2), uint32
         (slot, representative): rows equal byte for byte to an earlier row. They
         take no part in the graph (their links are empty) and are found through
@@ -125,6 +163,8 @@ class State:
     entry : int
         The entry point, by its number on the top level (a slot if there is only
         level 0); 0 in an empty index.
+    originals : ndarray of shape (n, kept_stride), uint8, or None
+        The vectors themselves, where ``Config.keep``.
     """
 
     rows: NDArray[np.uint8]
@@ -134,10 +174,11 @@ class State:
     twins: NDArray[np.uint32]
     levels: list[Level] = field(default_factory=list)
     entry: int = 0
+    originals: NDArray[np.uint8] | None = None
 
 
 class Core(Protocol):
-    """An engine. Arrays come in clean: C-contiguous, of the codec's element type.
+    """An engine. Arrays come in clean: C-contiguous, of ``Config.input_codec``'s type.
 
     ``add`` trusts its rows, because ``Index`` has called ``find_bad_row`` before
     anything changes; searches check their queries themselves, so that one query
@@ -199,7 +240,10 @@ class Core(Protocol):
         """Like `search`, by comparing with every row; ties by insertion order."""
 
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
-        """Rows of shape (n, columns) as given to `add`; ``LabelError`` if missing."""
+        """Rows of shape (n, columns) as given to `add`, or as near as they are kept.
+
+        ``LabelError`` if one is missing.
+        """
 
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
 
@@ -213,4 +257,4 @@ class Core(Protocol):
         """Replace the content of an empty core by validated arrays."""
 
     def memory(self) -> dict[str, int]:
-        """Bytes by part: rows, links, upper, labels, lookup, scratch."""
+        """Bytes by part: rows, originals, links, upper, labels, lookup, scratch."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from annx import _native
 from annx._backends.base import Config, Level, State
 
@@ -23,6 +25,8 @@ class NativeCore(_native.Core):
             config.M,
             config.ef_construction,
             config.seed,
+            config.keep,
+            config.wide,
         )
         self._config = config
 
@@ -35,6 +39,8 @@ class NativeCore(_native.Core):
         """Copy everything."""
         state: dict[str, Any] = super().export_state()
         state["levels"] = [Level(down, links) for down, links in state["levels"]]
+        if self._config.keep and state["originals"] is None:  # there are no rows
+            state["originals"] = np.empty((0, self._config.kept_stride), np.uint8)
         return State(**state)
 
     def import_state(self, state: State) -> None:  # type: ignore[override]
@@ -48,5 +54,6 @@ class NativeCore(_native.Core):
                 "twins": state.twins,
                 "levels": [(level.down, level.links) for level in state.levels],
                 "entry": state.entry,
+                "originals": state.originals,
             }
         )

@@ -24,8 +24,7 @@ from annx._backends.numba_layout import (
     Scratch,
     Store,
 )
-
-_REJECTED, _KEPT, _FILLED = np.uint8(0), np.uint8(1), np.uint8(2)
+from annx._backends.numba_tree import FILLED, KEPT, REJECTED, find_parent
 
 
 @inner
@@ -59,7 +58,7 @@ def _select(
     """Algorithm 4 with fill-up over candidates sorted by distance; sets their roles."""
     chosen = 0
     for n in range(count):
-        role[n] = _REJECTED
+        role[n] = REJECTED
         if chosen < most:
             node = nodes[n]
             slot = slots[node] if slots.size else node
@@ -71,12 +70,12 @@ def _select(
             if closest:
                 kept[chosen] = slot
                 chosen += 1
-                role[n] = _KEPT
+                role[n] = KEPT
     for n in range(count):
         if chosen == most:
             break
-        if role[n] == _REJECTED:
-            role[n] = _FILLED
+        if role[n] == REJECTED:
+            role[n] = FILLED
             chosen += 1
 
 
@@ -138,7 +137,7 @@ def _reverse_upper(
     )
     used = 0
     for n in range(length + 1):
-        if scratch.batch_role[n] != _REJECTED:
+        if scratch.batch_role[n] != REJECTED:
             links[target, used] = scratch.batch_node[n]
             used += 1
 
@@ -158,51 +157,11 @@ def _link_upper(store: Store, graph: Graph, scratch: Scratch, node: int, count: 
     )
     used = 0
     for n in range(count):
-        if scratch.role[n] != _REJECTED:
+        if scratch.role[n] != REJECTED:
             links[node, used] = scratch.pool_node[n]
             used += 1
             target = np.int64(scratch.pool_node[n])
             _reverse_upper(store, graph, scratch, target, node, scratch.pool_dist[n])
-
-
-@inner
-def _tree_degree(links: NDArray[np.uint32], slot: int) -> int:
-    degree = 0
-    for e in range(links.shape[1]):
-        if links[slot, e] == NO_LINK:
-            break
-        if links[slot, e] & TREE_FLAG:
-            degree += 1
-    return degree
-
-
-@inner
-def _parent(links: NDArray[np.uint32], scratch: Scratch, count: int) -> int:
-    """Choose the node to hang a new one on: it has fewer than M tree edges."""
-    most = links.shape[1] // 2
-    for n in range(count):
-        if scratch.role[n] != _REJECTED:
-            slot = np.int64(scratch.pool_node[n])
-            if _tree_degree(links, slot) < most:
-                return slot
-    for n in range(count):
-        slot = np.int64(scratch.pool_node[n])
-        if _tree_degree(links, slot) < most:
-            return slot
-    # A walk in a tree that never turns back ends in a leaf, which has one edge.
-    before, slot = np.int64(-1), np.int64(scratch.pool_node[0])
-    while True:
-        onward = np.int64(-1)
-        for e in range(links.shape[1]):
-            link = links[slot, e]
-            if link == NO_LINK:
-                break
-            neighbour = np.int64(link & SLOT_MASK)
-            if link & TREE_FLAG and neighbour != before:
-                if _tree_degree(links, neighbour) < most:
-                    return neighbour
-                onward = neighbour
-        before, slot = slot, onward
 
 
 @inner
@@ -285,15 +244,15 @@ def _link_base(store: Store, graph: Graph, scratch: Scratch, slot: int, count: i
         scratch.role,
         scratch.batch_slot,
     )
-    parent = _parent(links, scratch, count)
+    parent = find_parent(links, scratch, count)
     used = 0
     hung = False
     for n in range(count):
-        if scratch.role[n] == _REJECTED:
+        if scratch.role[n] == REJECTED:
             continue
         target = np.int64(scratch.pool_node[n])
         flags = TREE_FLAG if target == parent else np.uint32(0)
-        hidden = OCCLUDED_FLAG if scratch.role[n] == _FILLED else np.uint32(0)
+        hidden = OCCLUDED_FLAG if scratch.role[n] == FILLED else np.uint32(0)
         links[slot, used] = np.uint32(np.uint32(target) | flags | hidden)
         used += 1
         hung = hung or target == parent
@@ -318,7 +277,7 @@ def _insert(store: Store, graph: Graph, scratch: Scratch, slot: int, level: int,
     top = head[TOP]
     if top >= 0:
         query, row = scratch.query, np.int64(0)
-        scale = load(store.rows, slot, np.float64(scale_of(store, slot)), query, row)
+        scale = load(store.rows, slot, scale_of(store, slot), query, row)
         shared = min(level, top)
         node, dist = descend(store, graph, scratch, query, row, scale, shared)
         for n in range(shared - 1, -1, -1):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from annx._backends.base import MAX_ROWS, Config, Poll, State
 from annx._backends.numba_build import count_upper, insert_block, level_seed
+from annx._backends.numba_codec import Codec
 from annx._backends.numba_exact import exact_block, label_hits
-from annx._backends.numba_graph import search_block
 from annx._backends.numba_hash import (
     EMPTY_PLACES,
     NO_CONTENTS,
@@ -22,36 +22,31 @@ from annx._backends.numba_hash import (
     table_size,
 )
 from annx._backends.numba_layout import (
-    QUERY_DTYPES,
     ROWS,
     TOP_LABEL,
     TWINS,
     UPPER,
     Scratch,
+    Store,
     grown_graph,
     grown_store,
     grown_twins,
     grown_upper,
+    kept_config,
     new_graph,
     new_scratch,
     new_store,
 )
 from annx._backends.numba_lock import TurnLock
-from annx._backends.numba_rows import find_defect, prepare, store_rows
-from annx._backends.numba_state import export_state, import_state, inner_rows, outer_rows
+from annx._backends.numba_search import search_block
+from annx._backends.numba_state import export_state, import_state
 from annx._backends.numba_work import aside, run
-from annx.errors import CapacityError, LabelError, NonFiniteError, ZeroVectorError
+from annx.errors import CapacityError, LabelError
 
-_REASONS = {
-    "nan": "contains NaN",
-    "inf": "contains infinity",
-    "overflow": "is so long that its distances overflow float32",
-    "zero": "is zero and has no direction under cosine",
-}
 _LAST_LABEL = int(np.iinfo(np.int64).max)
 
-#: Compiled functions that are ready, by codec.
-_ready: set[tuple[str, Callable[..., None]]] = set()
+#: Compiled functions that are ready, by the codecs of rows, kept rows and queries.
+_ready: set[tuple[str, str, str, Callable[..., None]]] = set()
 
 _Hits = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -68,10 +63,11 @@ class NumbaCore:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._codec = Codec(config)
         self._store = new_store(config)
+        self._originals = new_store(kept_config(config)) if config.keep else None
         self._graph = new_graph(config)
         self._seed = level_seed(config.seed)
-        self._is_cosine = config.metric == "cosine"
         #: While each label is its own slot, no table is needed.
         self._numbered = True
         self._places = EMPTY_PLACES
@@ -91,9 +87,7 @@ class NumbaCore:
 
     def find_bad_row(self, rows: NDArray[Any]) -> tuple[int, str] | None:
         """See `Core`."""
-        if self._config.codec == "b1":
-            return None
-        return find_defect(inner_rows(self._config, rows), self._is_cosine, self._store.metric)
+        return self._codec.find_bad_row(rows)
 
     def reserve(self, capacity: int) -> None:
         """See `Core`."""
@@ -119,14 +113,12 @@ class NumbaCore:
             if count == 0:
                 return first
             self._make_room(first, labels)
-            inner = inner_rows(self._config, rows)
-            store = self._store
-            unit = self._is_cosine and not self._config.has_scale
+            store, originals = self._store, self._originals
             ef = min(self._config.ef_construction, len(store.labels))
-            self._compile(insert_block, lambda scratch: self._insertion(scratch, 0, 0))
+            self._compile(insert_block, "", lambda scratch: self._insertion(scratch, 0, 0))
 
             def work(start: int, stop: int) -> None:
-                store_rows(store, first + start, inner, start, stop, unit)
+                self._codec.put(store, originals, first + start, rows, start, stop)
                 store.labels[first + start : first + stop] = labels[start:stop]
                 scratch = self._take_scratch(ef)
                 with self._lock.writing():
@@ -148,12 +140,15 @@ class NumbaCore:
         poll: Poll | None = None,
     ) -> _Hits:
         """See `Core`."""
-        prepared, scales = self._prepare(queries)
-        labels, dists = self._no_hits(len(prepared), k)
-        batch = prepared, scales, labels, dists
-        self._compile(
-            search_block, lambda scratch: (self._store, self._graph, scratch, *batch, 0, 0, 1)
-        )
+        coarse, fine = self._codec.prepare(queries)
+        labels, dists = self._no_hits(len(coarse[0]), k)
+
+        def arguments(scratch: Scratch, start: int, stop: int, ef: int) -> tuple[Any, ...]:
+            graph = self._store, self._graph, scratch, *coarse
+            return *graph, self._kept, *fine, labels, dists, start, stop, ef
+
+        element = str(coarse[0].dtype)
+        self._compile(search_block, element, lambda scratch: arguments(scratch, 0, 0, 1))
 
         def work(start: int, stop: int) -> None:
             with self._lock.reading():
@@ -161,26 +156,25 @@ class NumbaCore:
                 if ef == 0:
                     return
                 scratch = self._take_scratch(ef)
-                search_block(self._store, self._graph, scratch, *batch, start, stop, ef)
+                search_block(*arguments(scratch, start, stop, ef))
                 self._idle.append(scratch)
 
-        run(work, len(prepared), num_threads, poll)
+        run(work, len(labels), num_threads, poll)
         return labels, dists
 
     def exact_search(
         self, queries: NDArray[Any], k: int, num_threads: int, poll: Poll | None = None
     ) -> _Hits:
         """See `Core`."""
-        prepared, scales = self._prepare(queries)
+        _, (prepared, scales) = self._codec.prepare(queries)
         labels, dists = self._no_hits(len(prepared), k)
         slots = np.empty_like(labels)
 
         def work(start: int, stop: int) -> None:
             with self._lock.reading():
                 if n := len(self):
-                    store = self._store
-                    exact_block(store, n, prepared, scales, start, stop, slots, dists)
-                    label_hits(store, slots, start, stop, labels)
+                    exact_block(self._kept, n, prepared, scales, start, stop, slots, dists)
+                    label_hits(self._store, slots, start, stop, labels)
 
         run(work, len(prepared), num_threads, poll)
         return labels, dists
@@ -193,10 +187,7 @@ class NumbaCore:
             if missing.any():
                 label = labels[np.argmax(missing)]
                 raise LabelError(f"label {label} is not in the index")
-            rows = outer_rows(self._config, self._store.rows[slots])
-            if self._is_cosine and not self._config.has_scale:
-                rows *= self._store.scales[slots, None]
-            return rows
+            return self._codec.get(self._store, self._originals, slots)
 
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Core`."""
@@ -211,12 +202,12 @@ class NumbaCore:
     def export_state(self) -> State:
         """See `Core`."""
         with self._lock.reading():
-            return export_state(self._config, self._store, self._graph)
+            return export_state(self._config, self._store, self._originals, self._graph)
 
     def import_state(self, state: State) -> None:
         """See `Core`."""
         with self._adding, self._lock.writing():
-            self._store, self._graph = import_state(self._config, state)
+            self._store, self._originals, self._graph = import_state(self._config, state)
             labels = self._store.labels
             self._numbered = bool(np.array_equal(labels, np.arange(len(labels))))
             self._places = EMPTY_PLACES
@@ -230,7 +221,8 @@ class NumbaCore:
         if graph.head[TWINS]:
             lookup += graph.next_twin.nbytes
         return {
-            "rows": store.rows.nbytes + store.scales.nbytes,
+            "rows": _row_bytes(store),
+            "originals": _row_bytes(self._originals) if self._originals else 0,
             "links": graph.links.nbytes,
             "upper": sum(part.nbytes for part in upper),
             "labels": store.labels.nbytes,
@@ -238,38 +230,35 @@ class NumbaCore:
             "scratch": sum(part.nbytes for scratch in list(self._idle) for part in scratch),
         }
 
+    @property
+    def _kept(self) -> Store:
+        """The rows that `get` and `exact_search` read."""
+        return self._originals or self._store
+
     def _insertion(self, scratch: Scratch, stop: int, ef: int) -> tuple[Any, ...]:
         """Arguments of `insert_block`."""
         store = self._store
-        raw = store.rows.view(np.uint8)
+        raw = self._kept.rows.view(np.uint8)
         tables = raw, self._contents, self._places
         return store, self._graph, scratch, *tables, self._seed, stop, ef
 
     def _compile(
-        self, function: Callable[..., None], nothing: Callable[[Scratch], tuple[Any, ...]]
+        self,
+        function: Callable[..., None],
+        element: str,
+        nothing: Callable[[Scratch], tuple[Any, ...]],
     ) -> None:
         """Let the first, long compilation neither hold the lock nor break on Ctrl-C.
 
         `nothing` gives arguments that leave the function without work.
         """
-        key = self._config.codec, function
+        key = self._config.codec, self._config.keep, element, function
         if key not in _ready:
             aside(lambda: function(*nothing(new_scratch(self._config, 0, 1))))
             _ready.add(key)
 
     def _no_hits(self, queries: int, k: int) -> _Hits:
         return np.full((queries, k), -1, np.int64), np.full((queries, k), np.inf, np.float32)
-
-    def _prepare(self, queries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        rows = inner_rows(self._config, queries.reshape(-1, self._config.columns))
-        prepared = np.empty(rows.shape, QUERY_DTYPES[self._config.codec])
-        scales = np.empty(len(rows), np.float32)
-        bad = prepare(rows, self._is_cosine, self._store.metric, prepared, scales)
-        if bad is not None:
-            row, reason = bad
-            kind = ZeroVectorError if reason == "zero" else NonFiniteError
-            raise kind(f"query row {row} {_REASONS[reason]}")
-        return prepared, scales
 
     def _slots(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Slots of labels, -1 where missing."""
@@ -309,7 +298,7 @@ class NumbaCore:
             self._graph = grown_upper(self._graph, room)
         capacity = len(self._store.labels)
         if len(self._contents) < table_size(need):
-            raw = self._store.rows.view(np.uint8)
+            raw = self._kept.rows.view(np.uint8)
             self._contents = content_table(raw, first, capacity)
         if not self._numbered or not np.array_equal(labels, np.arange(first, need)):
             with self._tabling:
@@ -319,7 +308,11 @@ class NumbaCore:
 
     def _grow(self, capacity: int) -> None:
         if capacity > len(self._store.labels):
-            store = grown_store(self._config, self._store, len(self), capacity)
+            used = len(self)
+            store = grown_store(self._config, self._store, used, capacity)
+            if self._originals is not None:
+                kept = kept_config(self._config)
+                self._originals = grown_store(kept, self._originals, used, capacity)
             # The store last: its size is the capacity, even if Ctrl-C falls between.
             self._graph = grown_graph(self._graph, capacity)
             self._store = store
@@ -333,3 +326,8 @@ class NumbaCore:
         if len(scratch.marks) < capacity or len(scratch.pool_dist) < ef:
             return new_scratch(self._config, capacity, ef)
         return scratch
+
+
+def _row_bytes(store: Store) -> int:
+    shared = store.scales.ndim == 2
+    return store.rows.nbytes + (0 if shared else store.scales.nbytes)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._backends.numba_jit import entry
-from annx._backends.numba_kernels import distance
+from annx._backends.numba_kernels import distance, scale_at
 from annx._backends.numba_layout import Store
 
 #: Rows compared with all queries of a block before going on: 128 rows of 384 floats
@@ -33,8 +33,9 @@ def exact_block(
     dists[start:stop] = np.inf
     for tile in range(0, n, _TILE):
         for q in range(start, stop):
+            scale = scale_at(store.metric, scales, q)
             for s in range(tile, min(tile + _TILE, n)):
-                dist = distance(store, queries, q, scales[q], s)
+                dist = distance(store, queries, q, scale, s)
                 if not dist < dists[q, k - 1]:
                     continue
                 low, high = 0, k - 1

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._backends.base import NO_LINK, SLOT_MASK
-from annx._backends.numba_jit import entry, inlined, inner, make_gap, prefetch
+from annx._backends.numba_jit import inlined, inner, make_gap, prefetch
 from annx._backends.numba_kernels import ask_for, distance, distances
-from annx._backends.numba_layout import ENTRY, ROWS, TOP, Graph, Scratch, Store
+from annx._backends.numba_layout import ENTRY, TOP, Graph, Scratch, Store
 
 #: In ``pool_node``: this candidate's neighbours have been seen.
 EXPANDED = np.uint32(1 << 31)
@@ -34,7 +34,7 @@ def descend(
     scratch: Scratch,
     query: Any,
     i: int,
-    scale: np.float32,
+    scale: Any,
     level: int,
 ) -> tuple[int, np.float32]:
     """Walk greedily from the entry point to `level`: the node there, its distance."""
@@ -93,20 +93,27 @@ def gather(
 
 
 @inlined
-def place(scratch: Scratch, count: int, ef: int, dist: np.float32, node: np.uint32) -> int:
-    """Insert into the pool, after its equals; the farthest falls off a full one."""
+def place(
+    dists: NDArray[np.float32],
+    nodes: NDArray[np.uint32],
+    count: int,
+    most: int,
+    dist: np.float32,
+    node: np.uint32,
+) -> int:
+    """Insert into a pool, after its equals; the farthest falls off a full one."""
     low, high = 0, count
     while low < high:
         middle = (low + high) >> 1
-        if scratch.pool_dist[middle] <= dist:
+        if dists[middle] <= dist:
             low = middle + 1
         else:
             high = middle
-    last = count if count < ef else ef - 1
-    make_gap(scratch.pool_dist, low, last - low)
-    make_gap(scratch.pool_node, low, last - low)
-    scratch.pool_dist[low] = dist
-    scratch.pool_node[low] = node
+    last = count if count < most else most - 1
+    make_gap(dists, low, last - low)
+    make_gap(nodes, low, last - low)
+    dists[low] = dist
+    nodes[low] = node
     return low
 
 
@@ -118,7 +125,7 @@ def beam(
     scratch: Scratch,
     query: Any,
     i: int,
-    scale: np.float32,
+    scale: Any,
     start: int,
     start_dist: np.float32,
     ef: int,
@@ -144,7 +151,8 @@ def beam(
         for n in range(found):
             dist = scratch.batch_dist[n]
             if count < ef or dist < scratch.pool_dist[count - 1]:
-                position = place(scratch, count, ef, dist, scratch.batch_node[n])
+                node = scratch.batch_node[n]
+                position = place(scratch.pool_dist, scratch.pool_node, count, ef, dist, node)
                 cursor = min(cursor, position)
                 count = min(count + 1, ef)
         if cursor < count:
@@ -154,68 +162,3 @@ def beam(
     for n in range(count):
         scratch.pool_node[n] = np.uint32(scratch.pool_node[n] & _NODE)
     return count
-
-
-@inner
-def _emit(
-    store: Store,
-    graph: Graph,
-    scratch: Scratch,
-    count: int,
-    q: int,
-    labels: NDArray[np.int64],
-    dists: NDArray[np.float32],
-) -> None:
-    k = labels.shape[1]
-    out = 0
-    for n in range(count):
-        if out == k:
-            return
-        slot = np.int64(scratch.pool_node[n])
-        labels[q, out] = store.labels[slot]
-        dists[q, out] = scratch.pool_dist[n]
-        out += 1
-        if graph.next_twin[slot]:
-            last = np.int64(graph.next_twin[slot]) - 1
-            twin = np.int64(-1)
-            step = np.int64(graph.next_twin[last]) - 1
-            while out < k and twin != last:
-                twin = step
-                labels[q, out] = store.labels[twin]
-                dists[q, out] = scratch.pool_dist[n]
-                out += 1
-                step = np.int64(graph.next_twin[twin]) - 1
-    labels[q, out:] = -1
-    dists[q, out:] = np.inf
-
-
-@entry
-def search_block(
-    store: Store,
-    graph: Graph,
-    scratch: Scratch,
-    queries: Any,
-    scales: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    dists: NDArray[np.float32],
-    start: int,
-    stop: int,
-    ef: int,
-) -> None:
-    """Answer the queries from `start` to `stop` in a graph that is not empty."""
-    width = min(ef, graph.head[ROWS])
-    for q in range(start, stop):
-        node, dist = descend(store, graph, scratch, queries, q, scales[q], np.int64(0))
-        count = beam(
-            store,
-            graph.links,
-            graph.upper_slot[:0],
-            scratch,
-            queries,
-            q,
-            scales[q],
-            node,
-            dist,
-            width,
-        )
-        _emit(store, graph, scratch, count, q, labels, dists)

@@ -22,7 +22,7 @@ from annx._backends.numba_jit import (
     popcount,
     prefetch,
 )
-from annx._backends.numba_layout import L2, SCALED, Store
+from annx._backends.numba_layout import L2, SCALED, SCALED_TAIL, Store
 
 _types: Any = types
 
@@ -86,15 +86,34 @@ def _int_l2(query: Any, i: int, rows: Any, s: int) -> np.int64:
 
 
 @inner
-def _int_dot(query: Any, i: int, rows: Any, s: int) -> np.int64:
-    if rows.shape[1] <= _INT32_DIM:
+def _int_dot(query: Any, i: int, rows: Any, s: int, columns: int) -> np.int64:
+    if columns <= _INT32_DIM:
         short = np.int32(0)
-        for j in range(rows.shape[1]):
+        for j in range(columns):
             short = np.int32(short + np.int32(np.int32(query[i, j]) * np.int32(rows[s, j])))
         return np.int64(short)
     total = np.int64(0)
-    for j in range(rows.shape[1]):
+    for j in range(columns):
         total += np.int32(query[i, j]) * np.int32(rows[s, j])
+    return total
+
+
+# Floats against whole numbers are summed in float64, which is exact where the floats
+# are whole as well: a query's distances do not depend on which kernel serves its batch.
+@inner_math
+def _wide_l2(query: Any, i: int, rows: Any, s: int) -> np.float64:
+    total = np.float64(0)
+    for j in range(rows.shape[1]):
+        gap = np.float64(query[i, j]) - np.float64(rows[s, j])
+        total += gap * gap
+    return total
+
+
+@inner_math
+def _wide_dot(query: Any, i: int, rows: Any, s: int) -> np.float64:
+    total = np.float64(0)
+    for j in range(rows.shape[1]):
+        total += np.float64(query[i, j]) * np.float64(rows[s, j])
     return total
 
 
@@ -120,7 +139,7 @@ def _float_distance(store: Store, query: Any, i: int, scale: np.float32, s: int)
 def _int_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
     if store.metric == L2:
         return np.float32(_int_l2(query, i, store.rows, s))
-    dot = _int_dot(query, i, store.rows, s)
+    dot = _int_dot(query, i, store.rows, s, store.rows.shape[1])
     if store.metric == SCALED:
         cosine = np.float32(np.float32(np.float32(dot) * scale) * store.scales[s])
         return np.float32(np.float32(1) - cosine)
@@ -128,15 +147,33 @@ def _int_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -
 
 
 @inlined
+def _wide_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
+    if store.metric == L2:
+        return np.float32(_wide_l2(query, i, store.rows, s))
+    dot = np.float32(_wide_dot(query, i, store.rows, s))
+    if store.metric == SCALED:
+        dot = np.float32(np.float32(dot * scale) * store.scales[s])
+    return np.float32(np.float32(1) - dot)
+
+
+@inlined
+def _scaled_distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.float32:
+    offset, step = scale_of(store, s)
+    dot = np.float32(_int_dot(query, i, store.rows, s, store.rows.shape[1] - SCALED_TAIL))
+    offset = np.float32(scale[0] + offset)
+    return np.float32(offset - np.float32(np.float32(scale[1] * step) * dot))
+
+
+@inlined
 def _bit_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
     return _hamming(query, i, store.rows, s)
 
 
-def distance(store: Store, query: Any, i: int, scale: np.float32, s: int) -> np.float32:
+def distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.float32:
     """Distance from ``query[i]`` to the row of slot `s`.
 
     `query` is an array that `load` filled, or ``store.rows`` itself; `scale` is
-    what `load` returned, or ``store.scales[i]``.
+    what `load` returned, or `scale_at` its row.
     """
     raise NotImplementedError
 
@@ -146,15 +183,41 @@ def _distance(store: Any, query: Any, i: Any, scale: Any, s: Any) -> Any:
     element = store.types[store.fields.index("rows")].dtype
     if element == _types.uint64:
         return lambda store, query, i, scale, s: _bit_distance(store, query, i, scale, s)
+    if isinstance(scale, _types.BaseTuple):
+        return lambda store, query, i, scale, s: _scaled_distance(store, query, i, scale, s)
     if element in (_types.int8, _types.uint8):
+        if query.dtype == _types.float32:
+            return lambda store, query, i, scale, s: _wide_distance(store, query, i, scale, s)
         return lambda store, query, i, scale, s: _int_distance(store, query, i, scale, s)
     return lambda store, query, i, scale, s: _float_distance(store, query, i, scale, s)
 
 
+def scale_at(metric: int, scales: NDArray[np.float32], r: int) -> Any:
+    """What a row adds to its elements in a distance.
+
+    ``1 / |row|`` where the metric needs it, else 1; with sq8 the pair of what it adds to
+    every distance and what it multiplies every dot product by.
+    """
+    raise NotImplementedError
+
+
+@_overload(scale_at, jit_options={"forceinline": True})  # type: ignore[untyped-decorator]
+def _scale_at(metric: Any, scales: Any, r: Any) -> Any:
+    if scales.ndim == 2:
+
+        def pair(metric: Any, scales: Any, r: Any) -> Any:
+            last = scales.shape[1] - 1
+            offset = scales[r, last - 1] if metric == L2 else np.float32(0.5)
+            return offset, scales[r, last]
+
+        return pair
+    return lambda metric, scales, r: scales[r] if metric == SCALED else np.float32(1)
+
+
 @inlined
-def scale_of(store: Store, s: int) -> np.float32:
-    """``1 / |row|`` where the metric needs it, else 1."""
-    return store.scales[s] if store.metric == SCALED else np.float32(1)
+def scale_of(store: Store, s: int) -> Any:
+    """`scale_at` a stored row."""
+    return scale_at(store.metric, store.scales, s)
 
 
 @inlined
@@ -170,7 +233,7 @@ def distances(
     store: Store,
     query: Any,
     i: int,
-    scale: np.float32,
+    scale: Any,
     slots: NDArray[np.uint32],
     count: int,
     out: NDArray[np.float32],
@@ -186,7 +249,7 @@ def code_distance(store: Store, a: int, b: int) -> np.float32:
     return distance(store, store.rows, a, scale_of(store, a), b)
 
 
-def load(rows: Any, r: int, scale: float, out: Any, o: int) -> np.float32:
+def load(rows: Any, r: int, scale: Any, out: Any, o: int) -> Any:
     """Prepare ``rows[r]`` for comparison in ``out[o]`` and return its remaining scale.
 
     Float codecs are decoded and multiplied by `scale` here; integers stay exact and
@@ -197,6 +260,14 @@ def load(rows: Any, r: int, scale: float, out: Any, o: int) -> np.float32:
 
 @_overload(load)  # type: ignore[untyped-decorator]
 def _load(rows: Any, r: Any, scale: Any, out: Any, o: Any) -> Any:
+    if isinstance(scale, _types.BaseTuple):
+
+        def codes(rows: Any, r: Any, scale: Any, out: Any, o: Any) -> Any:
+            for j in range(rows.shape[1]):
+                out[o, j] = rows[r, j]
+            return scale
+
+        return codes
     if rows.dtype in (_types.int8, _types.uint8, _types.uint64):
 
         def integers(rows: Any, r: Any, scale: Any, out: Any, o: Any) -> np.float32:
@@ -212,7 +283,7 @@ def _load(rows: Any, r: Any, scale: Any, out: Any, o: Any) -> Any:
                 out[o, j] = decode(rows[r, j])
         else:
             for j in range(rows.shape[1]):
-                out[o, j] = np.float32(np.float64(decode(rows[r, j])) * scale)
+                out[o, j] = np.float32(np.float64(decode(rows[r, j])) * np.float64(scale))
         return np.float32(1)
 
     return floats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,14 @@ from annx._backends.base import Config
 #: distance. Cosine over float32 is DOT, because its rows are unit vectors.
 L2, DOT, SCALED = 0, 1, 2
 
+#: Bytes at the end of a row of sq8: two float32, length and step.
+SCALED_TAIL = 8
+
 #: Places in ``Graph.head``.
 ROWS, UPPER, ENTRY, TOP, TWINS, TOP_LABEL = range(6)
 
-#: Element types inside, by codec. Each is distinct, so that it selects the arithmetic.
+#: Element types inside, by codec. They select the arithmetic; sq8 is told from i8 by its
+#: two-dimensional scales.
 ROW_DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype(np.float32),
     "f16": np.dtype(np.int16),
@@ -24,6 +29,7 @@ ROW_DTYPES: dict[str, np.dtype[Any]] = {
     "i8": np.dtype(np.int8),
     "u8": np.dtype(np.uint8),
     "b1": np.dtype(np.uint64),
+    "sq8": np.dtype(np.int8),
 }
 
 #: Element types that a row is decoded to before it is compared.
@@ -37,8 +43,11 @@ class Store(NamedTuple):
     ----------
     metric : int
     rows : ndarray of shape (capacity, width), of ``ROW_DTYPES[codec]``
+        With sq8 as in files, factors included.
     scales : ndarray of shape (capacity,) or (0,), float32
-        ``1 / |row|`` (SCALED), or |row| before normalising (cosine with f32).
+        ``1 / |row|`` (SCALED), or |row| before normalising (cosine with f32). With sq8
+        the memory of `rows`, as float32 of shape (capacity, width / 4), whose last two
+        columns are the factors.
     labels : ndarray of shape (capacity,), int64
     """
 
@@ -86,10 +95,14 @@ class Scratch(NamedTuple):
     epoch : ndarray of shape (1,), int64
     pool_dist, pool_node : ndarray of shape (ef,), float32 and uint32
         The beam, nearest first; the top bit of a node says that it was expanded.
+    exact_dist, exact_node : ndarray of shape (ef,) or (0,), float32 and uint32
+        The same, compared by the vectors that are kept.
     role : ndarray of shape (ef,), uint8
         What neighbour selection made of each candidate.
     batch_node, batch_slot, batch_dist, batch_other, batch_role : ndarray of shape (2 * M + 1,)
         One node's neighbours, and the same of them.
+    path_slot, path_edge : ndarray of shape (64,), int64
+        A way down the spanning tree.
     query : ndarray of shape (1, width)
     """
 
@@ -97,12 +110,16 @@ class Scratch(NamedTuple):
     epoch: NDArray[np.int64]
     pool_dist: NDArray[np.float32]
     pool_node: NDArray[np.uint32]
+    exact_dist: NDArray[np.float32]
+    exact_node: NDArray[np.uint32]
     role: NDArray[np.uint8]
     batch_node: NDArray[np.uint32]
     batch_slot: NDArray[np.uint32]
     batch_dist: NDArray[np.float32]
     batch_other: NDArray[np.float32]
     batch_role: NDArray[np.uint8]
+    path_slot: NDArray[np.int64]
+    path_edge: NDArray[np.int64]
     query: NDArray[Any]
 
 
@@ -113,19 +130,23 @@ def metric_code(config: Config) -> int:
     return SCALED if config.has_scale else DOT
 
 
+def kept_config(config: Config) -> Config:
+    """Configuration of the rows that `get` and `exact_search` read, as rows of their own."""
+    return replace(config, codec=config.keep, keep="") if config.keep else config
+
+
 def width(config: Config) -> int:
     """Elements of a row inside: bits are padded to whole 64-bit words."""
+    if config.codec == "sq8":
+        return config.row_stride
     return (config.columns + 7) // 8 if config.codec == "b1" else config.columns
 
 
 def new_store(config: Config) -> Store:
     """Make a store without rows."""
-    return Store(
-        metric_code(config),
-        np.empty((0, width(config)), ROW_DTYPES[config.codec]),
-        np.empty(0, np.float32),
-        np.empty(0, np.int64),
-    )
+    rows = np.empty((0, width(config)), ROW_DTYPES[config.codec])
+    scales = rows.view(np.float32) if config.codec == "sq8" else np.empty(0, np.float32)
+    return Store(metric_code(config), rows, scales, np.empty(0, np.int64))
 
 
 def new_graph(config: Config) -> Graph:
@@ -145,17 +166,22 @@ def new_graph(config: Config) -> Graph:
 def new_scratch(config: Config, capacity: int, ef: int) -> Scratch:
     """Make scratch for `capacity` slots and beams up to `ef`."""
     batch = 2 * config.M + 1
+    exact = ef if config.keep else 0
     return Scratch(
         np.zeros(capacity, np.uint16),
         np.zeros(1, np.int64),
         np.empty(ef, np.float32),
         np.empty(ef, np.uint32),
+        np.empty(exact, np.float32),
+        np.empty(exact, np.uint32),
         np.empty(ef, np.uint8),
         np.empty(batch, np.uint32),
         np.empty(batch, np.uint32),
         np.empty(batch, np.float32),
         np.empty(batch, np.float32),
         np.empty(batch, np.uint8),
+        np.empty(64, np.int64),
+        np.empty(64, np.int64),
         np.empty((1, width(config)), QUERY_DTYPES[config.codec]),
     )
 
@@ -168,15 +194,13 @@ def _grown(array: NDArray[Any], used: int, capacity: int) -> NDArray[Any]:
 
 def grown_store(config: Config, store: Store, used: int, capacity: int) -> Store:
     """Copy a store into arrays for `capacity` rows."""
+    rows = _grown(store.rows, used, capacity)
     scales = store.scales
-    if config.metric == "cosine":
+    if config.codec == "sq8":
+        scales = rows.view(np.float32)
+    elif config.metric == "cosine":
         scales = _grown(scales, used, capacity)
-    return Store(
-        store.metric,
-        _grown(store.rows, used, capacity),
-        scales,
-        _grown(store.labels, used, capacity),
-    )
+    return Store(store.metric, rows, scales, _grown(store.labels, used, capacity))
 
 
 def grown_graph(graph: Graph, capacity: int) -> Graph:

@@ -16,8 +16,12 @@ class TurnLock:
 
     Readers that arrive while a writer waits are let in together when it is done,
     before the next writer. Each thread is known by a gate, a plain lock that it waits
-    on. `threading.Condition` will not do: it runs Python code with its lock held, and
-    Ctrl-C in there would leave the lock shut, or open twice.
+    on.
+
+    Ctrl-C may fall anywhere on the main thread. `threading.Condition` runs Python code
+    with its lock held, so an exception in there leaves it shut, or open twice. Python
+    looks for signals after a call, and not between operators: what gives the lock back
+    is written with operators alone.
     """
 
     def __init__(self) -> None:
@@ -39,8 +43,8 @@ class TurnLock:
             yield
         finally:
             # In this order: a writer that leaves makes readers of all who queue.
-            self._queued.discard(gate)
-            self._readers.discard(gate)
+            self._queued -= {gate}
+            self._readers -= {gate}
             if self._waiting:
                 self._wake()
 
@@ -55,7 +59,7 @@ class TurnLock:
                 gate.acquire(timeout=_LOOK_AGAIN)
             yield
         finally:
-            self._waiting.discard(gate)
+            self._waiting -= {gate}
             if self._writer is gate:
                 self._readers |= self._queued
                 self._writer = None

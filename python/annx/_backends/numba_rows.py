@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 from annx._backends.numba_jit import entry, inner
 from annx._backends.numba_kernels import decode, load, squared_norm
 from annx._backends.numba_layout import SCALED, Store
+from annx._backends.numba_norm import stored_square
 
 #: Names of the defects that compiled code numbers from 1.
 DEFECTS = ("nan", "inf", "overflow", "zero")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _LARGEST_SQUARE = _FLOAT32_MAX / 4
-#: A shorter row's 1 / |row| is infinite in float32; only bfloat16 has such rows.
-_SMALLEST_SQUARE = _FLOAT32_MAX**-2
+#: Beneath it 1 / |row| overflows float32.
+_NO_DIRECTION = 1e-76
 
 
 @inner
-def _defect(rows: Any, r: int, cosine: bool, smallest: float) -> tuple[int, float]:
+def _defect(rows: Any, r: int, cosine: bool) -> tuple[int, float]:
     """Kind of defect, or 0, and |row|^2."""
     square = squared_norm(rows, r)
     if square <= _LARGEST_SQUARE:
-        return (4 if cosine and square <= smallest else 0), square
+        return (4 if cosine and square < _NO_DIRECTION else 0), square
     if np.isfinite(square):
         return 3, square
     for j in range(rows.shape[1]):
@@ -34,9 +35,9 @@ def _defect(rows: Any, r: int, cosine: bool, smallest: float) -> tuple[int, floa
 
 
 @entry
-def _find(rows: Any, cosine: bool, smallest: float) -> tuple[int, int]:
+def _find(rows: Any, cosine: bool) -> tuple[int, int]:
     for r in range(rows.shape[0]):
-        kind, _ = _defect(rows, r, cosine, smallest)
+        kind, _ = _defect(rows, r, cosine)
         if kind:
             return r, kind
     return -1, 0
@@ -44,13 +45,18 @@ def _find(rows: Any, cosine: bool, smallest: float) -> tuple[int, int]:
 
 @entry
 def _prepare(
-    rows: Any, cosine: bool, smallest: float, out: Any, scales: NDArray[np.float32]
+    rows: Any, cosine: bool, late: bool, out: Any, scales: NDArray[np.float32]
 ) -> tuple[int, int]:
     for r in range(rows.shape[0]):
-        kind, square = _defect(rows, r, cosine, smallest)
+        kind, square = _defect(rows, r, cosine)
         if kind:
             return r, kind
-        scales[r] = load(rows, r, 1 / np.sqrt(square) if cosine else 1.0, out, r)
+        unit = 1 / np.sqrt(square) if cosine else 1.0
+        if late:
+            load(rows, r, 1.0, out, r)
+            scales[r] = unit
+        else:
+            scales[r] = load(rows, r, unit, out, r)
     return -1, 0
 
 
@@ -60,7 +66,7 @@ def store_rows(store: Store, slot: int, rows: Any, start: int, stop: int, unit: 
     for r in range(start, stop):
         target = slot + r - start
         if unit:
-            norm = np.sqrt(squared_norm(rows, r))
+            norm = np.sqrt(stored_square(rows, r))
             store.scales[target] = norm
             for j in range(rows.shape[1]):
                 store.rows[target, j] = rows[r, j] * (1 / norm)
@@ -68,22 +74,21 @@ def store_rows(store: Store, slot: int, rows: Any, start: int, stop: int, unit: 
             for j in range(rows.shape[1]):
                 store.rows[target, j] = rows[r, j]
             if store.metric == SCALED:
-                store.scales[target] = 1 / np.sqrt(squared_norm(rows, r))
+                store.scales[target] = 1 / np.sqrt(stored_square(rows, r))
 
 
-def _smallest(metric: int) -> float:
-    return _SMALLEST_SQUARE if metric == SCALED else 0.0
-
-
-def find_defect(rows: NDArray[Any], cosine: bool, metric: int) -> tuple[int, str] | None:
+def find_defect(rows: NDArray[Any], cosine: bool) -> tuple[int, str] | None:
     """First row that cannot be stored, and why."""
-    row, kind = _find(rows, cosine, _smallest(metric))
+    row, kind = _find(rows, cosine)
     return (row, DEFECTS[kind - 1]) if kind else None
 
 
 def prepare(
-    rows: NDArray[Any], cosine: bool, metric: int, out: NDArray[Any], scales: NDArray[Any]
+    rows: NDArray[Any], cosine: bool, late: bool, out: NDArray[Any], scales: NDArray[Any]
 ) -> tuple[int, str] | None:
-    """Fill `out` and `scales` with what the kernels compare, or report a defect."""
-    row, kind = _prepare(rows, cosine, _smallest(metric), out, scales)
+    """Fill `out` and `scales` with what the kernels compare, or report a defect.
+
+    `late` leaves floats as they are, to be scaled after the sum.
+    """
+    row, kind = _prepare(rows, cosine, late, out, scales)
     return (row, DEFECTS[kind - 1]) if kind else None

@@ -21,13 +21,16 @@ from annx._backends.numba_layout import (
     grown_store,
     grown_twins,
     grown_upper,
+    kept_config,
     new_graph,
     new_store,
 )
 
 
 def _elements(config: Config, array: NDArray[Any]) -> NDArray[np.uint8]:
-    """View rows of the inside as the bytes of their elements."""
+    """View rows of the inside as the bytes of their elements, with sq8 as all bytes."""
+    if config.codec == "sq8":
+        return array.view(np.uint8)
     size = config.columns * STORAGE_DTYPES[config.codec].itemsize
     return array.view(np.uint8)[:, :size]
 
@@ -41,7 +44,7 @@ def outer_rows(config: Config, array: NDArray[Any]) -> NDArray[Any]:
 
 def inner_rows(config: Config, rows: NDArray[Any]) -> NDArray[Any]:
     """Rows as kernels have them; a view where the widths agree."""
-    if config.codec == "f16":
+    if config.input_codec == "f16":
         return rows.view(np.int16)
     if config.codec != "b1":
         return rows
@@ -67,43 +70,55 @@ def _upper_levels(graph: Graph) -> tuple[list[Level], int]:
     return levels, int(number[entry]) if top > 0 else entry
 
 
-def export_state(config: Config, store: Store, graph: Graph) -> State:
-    """Copy everything into the arrays of a file."""
-    n = int(graph.head[ROWS])
+def _stored_rows(config: Config, store: Store, n: int) -> NDArray[np.uint8]:
     rows = np.zeros((n, config.row_stride), np.uint8)
     elements = _elements(config, store.rows[:n])
     rows[:, : elements.shape[1]] = elements
-    norms = None
     if config.has_scale:
         rows[:, -4:] = store.scales[:n].view(np.uint8).reshape(n, 4)
-    elif config.metric == "cosine":
-        norms = store.scales[:n].copy()
+    return rows
+
+
+def _inner_store(
+    config: Config, rows: NDArray[np.uint8], norms: NDArray[np.float32] | None
+) -> Store:
+    n = len(rows)
+    store = grown_store(config, new_store(config), 0, n)
+    if config.codec == "b1":
+        store.rows[:] = 0
+    elements = _elements(config, store.rows)
+    elements[:] = rows[:, : elements.shape[1]]
+    if config.has_scale:
+        store.scales.view(np.uint8).reshape(n, 4)[:] = rows[:, -4:]
+    elif norms is not None:
+        store.scales[:] = norms
+    return store
+
+
+def export_state(config: Config, store: Store, originals: Store | None, graph: Graph) -> State:
+    """Copy everything into the arrays of a file."""
+    n = int(graph.head[ROWS])
     levels, entry = _upper_levels(graph)
     return State(
-        rows=rows,
+        rows=_stored_rows(config, store, n),
         links=graph.links[:n].copy(),
         labels=store.labels[:n].copy(),
-        norms=norms,
+        norms=(originals or store).scales[:n].copy() if config.has_norms else None,
         twins=graph.twins[: int(graph.head[TWINS])].copy(),
         levels=levels,
         entry=entry,
+        originals=None if originals is None else _stored_rows(kept_config(config), originals, n),
     )
 
 
-def import_state(config: Config, state: State) -> tuple[Store, Graph]:
+def import_state(config: Config, state: State) -> tuple[Store, Store | None, Graph]:
     """Make the arrays of a core from those of a file."""
     n = len(state.rows)
-    store = grown_store(config, new_store(config), 0, n)
-    inner = store.rows
-    if config.codec == "b1":
-        inner[:] = 0
-    elements = _elements(config, inner)
-    elements[:] = state.rows[:, : elements.shape[1]]
+    originals = None
+    if state.originals is not None:
+        originals = _inner_store(kept_config(config), state.originals, state.norms)
+    store = _inner_store(config, state.rows, None if config.keep else state.norms)
     store.labels[:] = state.labels
-    if config.has_scale:
-        store.scales.view(np.uint8).reshape(n, 4)[:] = state.rows[:, -4:]
-    elif state.norms is not None:
-        store.scales[:] = state.norms
 
     graph = grown_graph(new_graph(config), n)
     graph.links[:] = state.links
@@ -126,4 +141,4 @@ def import_state(config: Config, state: State) -> tuple[Store, Graph]:
     # The top level's nodes come last, so its numbers count on from `before`.
     top_label = max(-1, int(store.labels.max(initial=-1)))
     graph.head[:] = (n, start, state.entry + before, top, len(state.twins), top_label)
-    return store, graph
+    return store, originals, graph

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from annx.cli._bench_engines import Engine, Spec, as_input, dimension, has_hnswlib, make
+from annx.cli._bench_engines import (
+    Engine,
+    Spec,
+    as_input,
+    dimension,
+    has_hnswlib,
+    is_installed,
+    make,
+)
 from annx.cli._bench_machine import Machine, describe
 from annx.cli._bench_measure import (
     AtRecall,
@@ -39,6 +47,8 @@ class Settings:
     ----------
     codecs : tuple of str
         One annx index for each.
+    peers : tuple of str
+        Further libraries; those that are not installed are left out.
     baseline : bool
         Whether to compare with hnswlib, if it is installed and knows the metric.
     threads : int
@@ -52,6 +62,7 @@ class Settings:
     M: int = 16
     ef_construction: int = 200
     codecs: tuple[str, ...] = ("f32",)
+    peers: tuple[str, ...] = ()
     baseline: bool = True
     efs: tuple[int, ...] = EFS
     targets: tuple[float, ...] = TARGETS
@@ -124,6 +135,7 @@ class Comparison:
 def specs(settings: Settings) -> list[Spec]:
     """Engines to compare; the baseline last."""
     libraries = [("annx", codec) for codec in settings.codecs]
+    libraries += [(peer, "f32") for peer in settings.peers if is_installed(peer)]
     if settings.baseline and has_hnswlib() and settings.metric != "hamming":
         libraries.append((BASELINE, "f32"))
     return [settings.spec(library, codec) for library, codec in libraries]

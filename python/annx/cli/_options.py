@@ -11,7 +11,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 METRICS = ("l2", "ip", "cosine", "hamming")
-CODECS = ("auto", "f32", "f16", "bf16", "i8", "u8", "b1")
+CODECS = ("auto", "compact", "f32", "f16", "bf16", "i8", "u8", "sq8", "b1")
 
 existing = click.Path(exists=True, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)

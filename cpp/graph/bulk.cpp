@@ -1,0 +1,282 @@
+// Level 0 of many rows at once: near neighbours by brute force within small overlapping groups,
+// pruned, joined with their reverse edges, and refined by one pass of searches. After PiPNN (arXiv
+// 2602.21247) and Vamana's second pass (Subramanya et al., NeurIPS 2019).
+#include <algorithm>
+#include <span>
+
+#include "base/thread_pool.h"
+#include "graph/graph.h"
+#include "graph/partition.h"
+
+namespace annx {
+namespace {
+
+constexpr std::size_t kLeaf = 1000;  // rows of a group: 128 KB of 128-d codes, within L2
+constexpr std::size_t kNear = 32;    // neighbours kept from each of a row's two groups
+constexpr std::size_t kRefine = 48;  // beam of the second pass; 96 gave no better graph
+constexpr std::size_t kTask = 128;   // nodes a task
+
+bool nearer(const Neighbor& a, const Neighbor& b) noexcept {
+  return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
+}
+
+void sort_unique(std::vector<Neighbor>& list) {
+  std::sort(list.begin(), list.end(), nearer);
+  // Equal ids have equal distances, so that they are side by side.
+  list.erase(std::unique(list.begin(), list.end(),
+                         [](const Neighbor& a, const Neighbor& b) { return a.id == b.id; }),
+             list.end());
+}
+
+// Calls body(node, scratch) for every node, and poll with shares from `from` to `to`.
+template <class Body>
+void for_nodes(const std::vector<Slot>& nodes, std::size_t num_threads, ScratchPool& scratches,
+               const std::function<void(double)>& poll, double from, double to, const Body& body) {
+  constexpr std::size_t kRound = 8;  // tasks: some 50 ms
+  const auto between = [&](double share) { poll(from + share * (to - from)); };
+  const std::size_t tasks = (nodes.size() + kTask - 1) / kTask;
+  parallel_rounds(tasks, num_threads, kRound, between, [&](std::size_t task) {
+    ScratchPool::Lease lease(scratches);
+    const std::size_t end = std::min(nodes.size(), (task + 1) * kTask);
+    for (std::size_t i = task * kTask; i < end; ++i) body(nodes[i], *lease);
+  });
+}
+
+}  // namespace
+
+// Rows of at most `width` neighbours, by slot.
+class Lists {
+ public:
+  Lists(std::size_t rows, std::size_t width) : width_(width) {
+    entries_.grow(rows * width);
+    counts_.grow(rows);
+  }
+  std::span<const Neighbor> operator[](Slot slot) const noexcept {
+    return {entries_.data() + slot * width_, counts_[slot]};
+  }
+  void set(Slot slot, const Neighbor* from, std::size_t count) noexcept {
+    counts_[slot] = static_cast<std::uint32_t>(std::min(count, width_));
+    std::copy_n(from, counts_[slot], entries_.data() + slot * width_);
+  }
+  void set(Slot slot, const std::vector<Batch::Edge>& edges) noexcept {
+    counts_[slot] = static_cast<std::uint32_t>(std::min(edges.size(), width_));
+    for (std::size_t i = 0; i < counts_[slot]; ++i) {
+      entries_[slot * width_ + i] = {edges[i].distance, edges[i].id};
+    }
+  }
+
+ private:
+  std::size_t width_;
+  Array<Neighbor> entries_;
+  Array<std::uint32_t> counts_;
+};
+
+namespace {
+
+// The neighbours that each list's owner has in the others' lists, by owner.
+struct Reverse {
+  std::vector<std::size_t> starts;
+  std::vector<Neighbor> entries;
+
+  std::span<const Neighbor> operator[](Slot slot) const noexcept {
+    return {entries.data() + starts[slot], starts[slot + 1] - starts[slot]};
+  }
+};
+
+Reverse reverse(const Lists& lists, const std::vector<Slot>& nodes, std::size_t rows) {
+  Reverse to;
+  to.starts.assign(rows + 1, 0);
+  for (const Slot node : nodes) {
+    for (const Neighbor& n : lists[node]) ++to.starts[n.id + 1];
+  }
+  for (std::size_t i = 0; i < rows; ++i) to.starts[i + 1] += to.starts[i];
+  to.entries.resize(to.starts[rows]);
+  std::vector<std::size_t> at(to.starts.begin(), to.starts.end() - 1);
+  for (const Slot node : nodes) {
+    for (const Neighbor& n : lists[node]) to.entries[at[n.id]++] = {n.distance, node};
+  }
+  return to;
+}
+
+// The nearest in each node's two groups, by 2 x slot + turn.
+Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std::size_t rows,
+                     std::uint64_t seed, std::size_t num_threads,
+                     const std::function<void(double)>& poll) {
+  const auto tick = [&] { poll(0.1); };
+  const std::vector<Leaf> leaves = partition(vectors, nodes, kLeaf, seed, num_threads, tick);
+  const std::size_t stride = vectors.space().stride();
+  Lists near(2 * rows, kNear);
+  constexpr std::size_t kRound = 4;  // leaves: some 60 ms
+  const auto between = [&](double share) { poll(0.1 + 0.2 * share); };
+  parallel_rounds(leaves.size(), num_threads, kRound, between, [&](std::size_t l) {
+    const Leaf& leaf = leaves[l];
+    const std::size_t size = leaf.slots.size();
+    std::vector<std::byte> block(size * stride);
+    for (std::size_t i = 0; i < size; ++i) {
+      std::copy_n(vectors.row(leaf.slots[i]), stride, block.data() + i * stride);
+    }
+    std::vector<float> distances(size);
+    std::vector<Neighbor> list;
+    for (std::size_t i = 0; i < size; ++i) {
+      const Query query = vectors.space().from_stored(block.data() + i * stride);
+      vectors.space().distances(query, block.data(), nullptr, size, distances.data());
+      list.clear();
+      for (std::size_t j = 0; j < size; ++j) {
+        if (j != i) list.push_back({distances[j], leaf.slots[j]});
+      }
+      const std::size_t kept = std::min(kNear, list.size());
+      std::nth_element(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(kept), list.end(),
+                       nearer);
+      near.set(2 * leaf.slots[i] + leaf.turn[i], list.data(), kept);
+    }
+  });
+  return near;
+}
+
+}  // namespace
+
+// Chooses `most` neighbours of a node from scratch.candidates, in any order and with repeats.
+void Graph::choose(std::size_t most, Scratch& scratch, std::vector<Batch::Edge>& edges) const {
+  sort_unique(scratch.candidates);
+  if (scratch.candidates.size() > options_.ef_construction) {
+    scratch.candidates.resize(options_.ef_construction);
+  }
+  select(layer(0), most, scratch, edges);
+}
+
+void Graph::write_row(Slot slot, const std::vector<Batch::Edge>& edges) noexcept {
+  clear(slot);
+  Slot* row = links() + std::size_t{slot} * degree();
+  for (const Batch::Edge& edge : edges) *row++ = edge.id | (edge.occluded ? kOccludedFlag : 0);
+}
+
+// Gives every node the best of its own list and of those that name it.
+void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& lists,
+                 std::size_t num_threads, ScratchPool& scratches,
+                 const std::function<void(double)>& poll, double from, double to) {
+  const Reverse named = reverse(lists, nodes, rows);
+  for_nodes(nodes, num_threads, scratches, poll, from, to, [&](Slot node, Scratch& scratch) {
+    std::vector<Batch::Edge> edges;
+    make_room(scratch);
+    scratch.candidates.assign(lists[node].begin(), lists[node].end());
+    scratch.candidates.insert(scratch.candidates.end(), named[node].begin(), named[node].end());
+    choose(degree(), scratch, edges);
+    write_row(node, edges);
+  });
+}
+
+// Flags a spanning tree within the rows, adding edges where there is none to flag. Breadth first
+// from the first node, so that tree edges are short where the graph allows it.
+void Graph::plant_tree(const std::vector<Slot>& nodes, std::size_t rows, ScratchPool& scratches) {
+  ScratchPool::Lease lease(scratches);
+  Scratch& scratch = *lease;
+  make_room(scratch);
+  std::vector<bool> reached(rows, false);
+  std::vector<Slot> queue;
+  const auto reach = [&](Slot slot) {
+    reached[slot] = true;
+    queue.push_back(slot);
+  };
+  const auto grow = [&] {
+    for (std::size_t next = 0; next < queue.size(); ++next) {
+      const Slot node = queue[next];
+      Slot* row = links() + std::size_t{node} * degree();
+      std::size_t edges = tree_degree(node);
+      for (std::size_t i = 0; i < degree() && row[i] != kNoLink && edges <= options_.M; ++i) {
+        const Slot child = row[i] & kSlotMask;
+        if (reached[child]) continue;
+        row[i] |= kTreeFlag;
+        hang(child, node);
+        ++edges;
+        reach(child);
+      }
+    }
+    queue.clear();
+  };
+  reach(nodes.front());
+  grow();
+  for (const Slot node : nodes) {
+    if (reached[node]) continue;
+    // Cut off from what is reached so far: its nearest reached nodes take it in.
+    const Query query = vectors_.query(node);
+    search(query, options_.ef_construction, rows, scratch);
+    std::vector<Batch::Edge> near;
+    for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
+      const Neighbor found = scratch.pool[i];
+      if (reached[found.id]) near.push_back({found.id, found.distance, false});
+    }
+    if (near.empty())
+      near.push_back({nodes.front(), vectors_.distance(query, nodes.front()), false});
+    const Slot parent = find_parent(near);
+    accept_base(parent, node, vectors_.distance(query, parent), kTreeFlag, scratch);
+    hang(node, parent);
+    reach(node);
+    grow();
+  }
+}
+
+// Puts the edge to its parent into the row of a node that has no tree edge yet.
+void Graph::hang(Slot child, Slot parent) noexcept {
+  Slot* row = links() + std::size_t{child} * degree();
+  std::size_t place = 0;
+  for (; place < degree() && row[place] != kNoLink; ++place) {
+    if ((row[place] & kSlotMask) == parent) {
+      row[place] |= kTreeFlag;
+      return;
+    }
+  }
+  if (place == degree()) {
+    // Rows are sorted by distance: the last occluded edge is the farthest of those.
+    place = degree() - 1;
+    for (std::size_t i = degree(); i-- > 0;) {
+      if ((row[i] & kOccludedFlag) != 0) {
+        place = i;
+        break;
+      }
+    }
+  }
+  row[place] = parent | kTreeFlag;
+}
+
+void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t num_threads,
+                 ScratchPool& scratches, const std::function<void(double)>& poll) {
+  if (entry_ == kNoLink) entry_ = nodes.front();
+  Lists lists(rows, degree());
+  {
+    const Lists near = near_in_leaves(vectors_, nodes, rows, options_.seed, num_threads, poll);
+    for_nodes(nodes, num_threads, scratches, poll, 0.3, 0.4, [&](Slot node, Scratch& scratch) {
+      std::vector<Batch::Edge> edges;
+      make_room(scratch);
+      scratch.candidates.clear();
+      for (const Slot turn : {2 * node, 2 * node + 1}) {
+        scratch.candidates.insert(scratch.candidates.end(), near[turn].begin(), near[turn].end());
+      }
+      choose(degree(), scratch, edges);
+      lists.set(node, edges);
+    });
+  }
+  join(nodes, rows, lists, num_threads, scratches, poll, 0.4, 0.5);
+  for_nodes(nodes, num_threads, scratches, poll, 0.5, 0.85, [&](Slot node, Scratch& scratch) {
+    std::vector<Batch::Edge> edges;
+    search(vectors_.query(node), kRefine, rows, scratch);
+    scratch.candidates.clear();
+    for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
+      if (scratch.pool[i].id != node) scratch.candidates.push_back(scratch.pool[i]);
+    }
+    const Slot* row = links() + std::size_t{node} * degree();
+    std::size_t count = 0;
+    for (; count < degree() && row[count] != kNoLink; ++count) {
+      scratch.slots[count] = row[count] & kSlotMask;
+    }
+    vectors_.distances(vectors_.query(node), scratch.slots.data(), count, scratch.near.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      scratch.candidates.push_back({scratch.near[i], scratch.slots[i]});
+    }
+    choose(degree(), scratch, edges);
+    lists.set(node, edges);
+  });
+  join(nodes, rows, lists, num_threads, scratches, poll, 0.85, 1);
+  plant_tree(nodes, rows, scratches);
+}
+
+}  // namespace annx

@@ -1,0 +1,119 @@
+// Queries: the walk over the graph, exact comparison of its best, brute force.
+#include <algorithm>
+#include <limits>
+
+#include "base/thread_pool.h"
+#include "exact/exact.h"
+#include "index/index.h"
+
+namespace annx {
+
+template <class Body>
+void Index::for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
+                        const Body& body) const {
+  // Queries a task: enough to amortise a wake-up, few enough to spread over threads.
+  constexpr std::size_t kTask = 16;
+  // Tasks between polls: some ten milliseconds of work on each thread.
+  const std::size_t round = kTask * num_threads * 8;
+  for (std::size_t first = 0; first < count; first += round) {
+    const std::size_t end = std::min(count, first + round);
+    parallel_for((end - first + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+      ScratchPool::Lease lease(scratch_);
+      const std::size_t from = first + task * kTask;
+      for (std::size_t i = from; i < std::min(end, from + kTask); ++i) body(i, *lease);
+    });
+    if (poll) poll(end);
+  }
+}
+
+// Compares the best of the beam again by their exact distances, nearest first, into
+// scratch.candidates. Stops where the coarse distance exceeds the k-th exact one by more than
+// chance: three standard deviations of a difference of two.
+void Index::rerank(const std::byte* query, const Query& coarse, std::size_t k,
+                   Scratch& scratch) const {
+  const std::size_t found = scratch.pool.size();
+  std::vector<Neighbor>& exact = scratch.candidates;
+  exact.clear();
+  scratch.exact_work.resize(originals_->space().work_bytes());
+  const Query prepared = originals_->space().prepare(query, scratch.exact_work.data());
+  constexpr std::size_t kChunk = 8;
+  float margin = 0;
+  for (std::size_t at = 0; at < found;) {
+    const std::size_t count = std::min(found - at, at == 0 ? std::max(k, kChunk) : kChunk);
+    if (scratch.ids.size() < count) scratch.ids.resize(count);
+    if (scratch.near.size() < count) scratch.near.resize(count);
+    for (std::size_t i = 0; i < count; ++i) scratch.ids[i] = scratch.pool[at + i].id;
+    originals_->distances(prepared, scratch.ids.data(), count, scratch.near.data());
+    for (std::size_t i = 0; i < count; ++i) exact.push_back({scratch.near[i], scratch.ids[i]});
+    at += count;
+    if (at < k || at == found) continue;
+    std::nth_element(exact.begin(), exact.begin() + static_cast<std::ptrdiff_t>(k - 1), exact.end(),
+                     [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
+    margin = std::max(margin, 3 * vectors_.space().error(coarse, vectors_.row(exact[k - 1].id)));
+    if (scratch.pool[at].distance > exact[k - 1].distance + margin) break;
+  }
+  std::sort(exact.begin(), exact.end(),
+            [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
+}
+
+void Index::search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
+                       Label* labels, float* distances) const {
+  scratch.work.resize(space().work_bytes());
+  const Query prepared = space().prepare(query, scratch.work.data());
+  const Gate::Reader reader(gate_);
+  // A bulk build writes the graph while the index is empty.
+  if (size_ == 0) {
+    scratch.pool.reset(0);
+  } else {
+    graph_.search(prepared, std::min(std::max(ef, k), size_), size_, scratch);
+  }
+  if (originals_) rerank(query, prepared, k, scratch);
+  std::size_t found = 0;
+  const auto put = [&](Slot slot, float distance) {
+    labels[found] = labels_[slot];
+    distances[found] = distance;
+    ++found;
+  };
+  const std::size_t hits = originals_ ? scratch.candidates.size() : scratch.pool.size();
+  for (std::size_t i = 0; i < hits && found < k; ++i) {
+    const Neighbor hit = originals_ ? scratch.candidates[i] : scratch.pool[i];
+    put(hit.id, hit.distance);
+    if (twins_.empty()) continue;
+    for (const Slot twin : twins_.of(hit.id)) {
+      if (found == k) break;
+      put(twin, hit.distance);
+    }
+  }
+  for (; found < k; ++found) {
+    labels[found] = kNoLabel;
+    distances[found] = std::numeric_limits<float>::infinity();
+  }
+}
+
+void Index::search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,
+                   std::size_t num_threads, const Poll& poll, Label* labels,
+                   float* distances) const {
+  for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
+    search_one(queries + i * space().input_bytes(), k, ef, scratch, labels + i * k,
+               distances + i * k);
+  });
+}
+
+void Index::exact_search(const std::byte* queries, std::size_t count, std::size_t k,
+                         std::size_t num_threads, const Poll& poll, Label* labels,
+                         float* distances) const {
+  for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
+    const Space& exact = kept().space();
+    scratch.work.resize(exact.work_bytes());
+    const Query query = exact.prepare(queries + i * exact.input_bytes(), scratch.work.data());
+    const Gate::Reader reader(gate_);
+    const std::vector<Neighbor> hits = annx::exact_search(kept(), query, size_, k);
+    for (std::size_t j = 0; j < k; ++j) {
+      labels[i * k + j] = j < hits.size() ? labels_[hits[j].id] : kNoLabel;
+      distances[i * k + j] =
+          j < hits.size() ? hits[j].distance : std::numeric_limits<float>::infinity();
+    }
+  });
+}
+
+}  // namespace annx

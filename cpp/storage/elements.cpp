@@ -1,0 +1,113 @@
+#include "storage/elements.h"
+
+#include <bit>
+#include <cfloat>
+#include <cmath>
+
+#include "kernels/dispatch.h"
+
+namespace annx {
+namespace {
+
+// Below this the squares of float32 lose digits to subnormals.
+constexpr float kTinySquare = 1e-30F;
+// |a - b|^2 <= 4 max(|a|^2, |b|^2): beneath it no distance overflows and no NaN can arise.
+constexpr double kLargestSquare = FLT_MAX / 4.0;
+// Beneath it 1 / |row| overflows float32.
+constexpr double kNoDirection = 1e-76;
+
+double element(const void* row, std::size_t i, Codec codec) noexcept {
+  switch (codec) {
+    case Codec::kF32:
+      return static_cast<const float*>(row)[i];
+    case Codec::kF16:
+      return from_half(static_cast<const std::uint16_t*>(row)[i]);
+    case Codec::kBF16:
+      return std::bit_cast<float>(std::uint32_t{static_cast<const std::uint16_t*>(row)[i]} << 16);
+    case Codec::kI8:
+      return static_cast<const std::int8_t*>(row)[i];
+    default:
+      return static_cast<const std::uint8_t*>(row)[i];
+  }
+}
+
+}  // namespace
+
+std::size_t element_bytes(Codec codec) {
+  switch (codec) {
+    case Codec::kF32:
+      return 4;
+    case Codec::kF16:
+    case Codec::kBF16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+kernels::Type kernel_type(Codec codec) {
+  switch (codec) {
+    case Codec::kF32:
+      return kernels::kF32;
+    case Codec::kF16:
+      return kernels::kF16;
+    case Codec::kBF16:
+      return kernels::kBF16;
+    case Codec::kI8:
+      return kernels::kI8;
+    default:
+      return kernels::kU8;
+  }
+}
+
+float from_half(std::uint16_t bits) noexcept {
+  const std::uint32_t sign = std::uint32_t{bits & 0x8000U} << 16;
+  const std::uint32_t magnitude = std::uint32_t{bits & 0x7fffU} << 13;
+  if (magnitude >= 0x0f800000U) return std::bit_cast<float>(sign | 0x7f800000U | magnitude);
+  // Scaling by 2^112 moves the exponent from bias 15 to 127 and normalises subnormals.
+  const float scaled = std::bit_cast<float>(magnitude) * 0x1p112F;
+  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(scaled));
+}
+
+std::uint16_t to_half(float value) noexcept {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = bits >> 16 & 0x8000U;
+  const std::uint32_t magnitude = bits & 0x7fffffffU;
+  if (magnitude > 0x7f800000U) return static_cast<std::uint16_t>(sign | 0x7e00U);   // NaN
+  if (magnitude >= 0x477ff000U) return static_cast<std::uint16_t>(sign | 0x7c00U);  // >= 65520
+  if (magnitude < 0x38800000U) {
+    // A subnormal half: adding 1/2 aligns the fraction with float32's last bits, rounded.
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
+    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U));
+  }
+  const std::uint32_t rounded = magnitude + 0xfffU + (magnitude >> 13 & 1U);
+  return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13));
+}
+
+double squared_norm(const void* row, std::size_t columns, Codec codec) noexcept {
+  double a = 0, b = 0;
+  std::size_t i = 0;
+  for (; i + 2 <= columns; i += 2) {
+    const double x = element(row, i, codec), y = element(row, i + 1, codec);
+    a += x * x;
+    b += y * y;
+  }
+  if (i < columns) a += element(row, i, codec) * element(row, i, codec);
+  return a + b;
+}
+
+std::optional<Defect> find_defect(const void* row, std::size_t columns, Codec codec,
+                                  Metric metric) noexcept {
+  if (codec == Codec::kB1) return std::nullopt;
+  // The kernel decides the ordinary case; the slow sum has the last word on others.
+  const float fast = kernels::selected_table().dot[kernel_type(codec)].one(row, row, columns);
+  if (fast >= kTinySquare && fast <= kLargestSquare) return std::nullopt;
+  const double square = squared_norm(row, columns, codec);
+  if (std::isnan(square)) return Defect::kNaN;
+  if (std::isinf(square)) return Defect::kInfinite;
+  if (square > kLargestSquare) return Defect::kOverflow;
+  if (square < kNoDirection && metric == Metric::kCosine) return Defect::kZero;
+  return std::nullopt;
+}
+
+}  // namespace annx

@@ -1,0 +1,134 @@
+// Vectors of float32 rotated and rounded to 8 bits, each with a scale of its own:
+//
+//   [int8 x columns, zeros up to a multiple of 4][float length][float scale]
+//
+// With q' and x' the codes and s the step of a code, every metric is
+//   offset(q) + offset(x) - scale(q) scale(x) q'.x'
+//   l2: length and offset |x|^2, scale sqrt(2) s;
+//   ip, cosine: offset 1/2, scale s, length |x|, which only decoding needs.
+// Rounding is uniform within half a step of each coordinate, so that the error of a dot product
+// has the variance (|q|^2 s_x^2 + |x|^2 s_q^2) / 12.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/dispatch.h"
+#include "storage/elements.h"
+#include "storage/rotation.h"
+#include "storage/space.h"
+
+namespace annx {
+namespace {
+
+class ScaledSpace : public Space {
+ public:
+  ScaledSpace(std::size_t dim, Metric metric, std::uint64_t seed)
+      : Space(metric, dim, dim * sizeof(float), (dim + 3) / 4 * 4 + sizeof(Factors), false),
+        rotation_(dim, seed),
+        kernel_(kernels::selected_table().dot[kernels::kI8]) {}
+
+  float encode(const void* input, std::byte* stored) const override {
+    std::vector<float> rotated(columns());
+    return encode(static_cast<const float*>(input), rotated.data(), stored);
+  }
+
+  void decode(const std::byte* stored, float, void* input) const noexcept override {
+    const Factors f = factors(stored);
+    const auto* codes = reinterpret_cast<const std::int8_t*>(stored);
+    auto* x = static_cast<float*>(input);
+    const float step = (metric() == Metric::kL2 ? f.scale / kRoot2 : f.scale) *
+                       (metric() == Metric::kCosine ? f.length : 1.0F);
+    for (std::size_t i = 0; i < columns(); ++i) x[i] = step * static_cast<float>(codes[i]);
+    rotation_.invert(x);
+  }
+
+  std::size_t work_bytes() const noexcept override { return stride() + input_bytes(); }
+
+  Query prepare(const void* input, std::byte* work) const noexcept override {
+    auto* rotated = reinterpret_cast<float*>(work + stride());
+    encode(static_cast<const float*>(input), rotated, work);
+    return from_stored(work);
+  }
+
+  Query from_stored(const std::byte* stored) const noexcept override {
+    const Factors f = factors(stored);
+    return {stored, offset(f), f.scale};
+  }
+
+  float error(const Query& query, const std::byte* stored) const noexcept override {
+    const Factors f = factors(stored);
+    if (metric() == Metric::kL2) {
+      return std::sqrt((query.offset * f.scale * f.scale + f.length * query.scale * query.scale) /
+                       6);
+    }
+    // |x| is not stored: a rotated vector's largest coordinate, 127 steps, is some 3.5 times its
+    // root mean square.
+    return query.scale * f.scale * 36 * std::sqrt(static_cast<float>(columns()) / 6);
+  }
+
+  void distances(const Query& query, const std::byte* base, const Slot* slots, std::size_t count,
+                 float* out) const noexcept override {
+    kernel_.many(query.data, reinterpret_cast<const unsigned char*>(base), stride(), slots, count,
+                 columns(), out);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t slot = slots != nullptr ? slots[i] : i;
+      const Factors f = factors(base + slot * stride());
+      out[i] = query.offset + offset(f) - query.scale * f.scale * out[i];
+    }
+  }
+
+ private:
+  struct Factors {
+    float length;
+    float scale;
+  };
+  static constexpr float kRoot2 = 1.41421356F;
+
+  float offset(const Factors& f) const noexcept {
+    return metric() == Metric::kL2 ? f.length : 0.5F;
+  }
+
+  Factors factors(const std::byte* stored) const noexcept {
+    Factors f;
+    std::memcpy(&f, stored + stride() - sizeof f, sizeof f);
+    return f;
+  }
+
+  float encode(const float* input, float* rotated, std::byte* stored) const noexcept {
+    const double square = squared_norm(input, columns(), Codec::kF32);
+    const double norm = std::sqrt(square);
+    const double unit = metric() == Metric::kCosine ? 1 / norm : 1.0;
+    for (std::size_t i = 0; i < columns(); ++i) rotated[i] = static_cast<float>(input[i] * unit);
+    rotation_.apply(rotated);
+    float largest = 0;
+    for (std::size_t i = 0; i < columns(); ++i) largest = std::max(largest, std::abs(rotated[i]));
+    // Beneath 2^-119 the inverse of a step overflows; such a row is stored as zeros.
+    const float step = largest > 0x1p-119F ? largest / 127 : 1.0F;
+    const float inverse = 1 / step;
+    auto* codes = reinterpret_cast<std::int8_t*>(stored);
+    for (std::size_t i = 0; i < columns(); ++i) {
+      // Magic-number rounding to nearest even: vectorises without SSE4.1.
+      const float shifted = rotated[i] * inverse + 0x1.8p23F;
+      std::int32_t bits;
+      std::memcpy(&bits, &shifted, sizeof bits);
+      codes[i] = static_cast<std::int8_t>(bits);
+    }
+    std::memset(codes + columns(), 0, stride() - sizeof(Factors) - columns());
+    const bool l2 = metric() == Metric::kL2;
+    const Factors f{static_cast<float>(l2 ? square : norm), l2 ? step * kRoot2 : step};
+    std::memcpy(stored + stride() - sizeof f, &f, sizeof f);
+    return 1;
+  }
+
+  Rotation rotation_;
+  kernels::Kernel kernel_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Space> make_scaled_space(std::size_t dim, Metric metric, std::uint64_t seed) {
+  return std::make_unique<ScaledSpace>(dim, metric, seed);
+}
+
+}  // namespace annx

@@ -1,0 +1,113 @@
+"""Hits of coarse codes, compared again by the vectors that are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from annx._backends.numba_graph import place
+from annx._backends.numba_jit import inner
+from annx._backends.numba_kernels import ask_for, distance, scale_of
+from annx._backends.numba_layout import L2, SCALED_TAIL, Scratch, Store
+
+_types: Any = types
+_overload: Any = overload
+
+#: Rows compared between two looks at whether to stop.
+_CHUNK = 8
+#: Standard deviations of a difference of two distances: chance seldom goes beyond.
+_DEVIATIONS = np.float32(3)
+
+
+@inner
+def _error(store: Store, scale: Any, s: int) -> np.float32:
+    """Standard deviation of the coarse distance to a row.
+
+    Rounding is uniform within half a step of each coordinate, so that the error of a
+    dot product has the variance (|q|^2 s_x^2 + |x|^2 s_q^2) / 12.
+    """
+    length, step = scale_of(store, s)
+    if store.metric == L2:
+        variance = (scale[0] * step * step + length * scale[1] * scale[1]) / np.float32(6)
+        return np.float32(np.sqrt(variance))
+    # |x| is not at hand: a rotated vector's largest coordinate, 127 steps, is some 3.5
+    # times its root mean square.
+    columns = np.float32(store.rows.shape[1] - SCALED_TAIL)
+    return np.float32(scale[1] * step * np.float32(36) * np.sqrt(columns / np.float32(6)))
+
+
+@inner
+def _rerank(
+    store: Store,
+    kept: Store,
+    scratch: Scratch,
+    count: int,
+    k: int,
+    scale: Any,
+    queries: Any,
+    q: int,
+    kept_scale: np.float32,
+) -> int:
+    dists, nodes = scratch.exact_dist, scratch.exact_node
+    done: Any = np.int64(0)
+    margin = np.float32(0)
+    while done < count:
+        stop: Any = min(count, done + (_CHUNK if done else max(k, _CHUNK)))
+        for n in range(done, stop):
+            ask_for(kept, scratch.pool_node[n])
+        for n in range(done, stop):
+            node: Any = scratch.pool_node[n]
+            dist = distance(kept, queries, q, kept_scale, node)
+            place(dists, nodes, n, count, dist, node)
+        done = stop
+        if done < k or done == count:
+            continue
+        error = _error(store, scale, nodes[k - 1])
+        margin = max(margin, np.float32(_DEVIATIONS * error))
+        if scratch.pool_dist[done] > dists[k - 1] + margin:
+            break
+    for n in range(done):
+        scratch.pool_dist[n] = dists[n]
+        scratch.pool_node[n] = nodes[n]
+    return int(done)
+
+
+def rank(
+    store: Store,
+    kept: Store,
+    scratch: Scratch,
+    count: int,
+    k: int,
+    scale: Any,
+    queries: Any,
+    q: int,
+    kept_scale: Any,
+) -> int:
+    """Order the first `count` of the pool by the distances of `kept`; return how many.
+
+    Stops where the coarse distance exceeds the k-th exact one by more than chance. Does
+    nothing where `store` is itself what is kept.
+    """
+    raise NotImplementedError
+
+
+@_overload(rank, strict=False)  # type: ignore[untyped-decorator]
+def _rank(
+    store: Any,
+    kept: Any,
+    scratch: Any,
+    count: Any,
+    k: Any,
+    scale: Any,
+    queries: Any,
+    q: Any,
+    kept_scale: Any,
+) -> Any:
+    if isinstance(scale, _types.BaseTuple) and not isinstance(kept_scale, _types.BaseTuple):
+        return lambda store, kept, scratch, count, k, scale, queries, q, kept_scale: _rerank(
+            store, kept, scratch, count, k, scale, queries, q, kept_scale
+        )
+    return lambda store, kept, scratch, count, k, scale, queries, q, kept_scale: count

@@ -1,0 +1,154 @@
+"""How to store vectors: what the presets stand for, and whether rows fit a choice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx import _validate
+from annx._backends.base import STORAGE_DTYPES, Config
+from annx.errors import ParameterError
+
+#: What `codec` may be besides the codecs themselves.
+PRESETS = ("auto", "compact")
+KEEP = ("auto", "f16", "f32", "none")
+
+#: Beneath this dimension float32 rows take few cache lines, and codes save little.
+_CODES_FROM_DIM = 32
+#: Largest magnitudes of a row between which float16 holds it to 11 bits.
+_HALF_RANGE = (2.0**-8, 65504.0)
+#: Mean |x|^2 over mean |x - mean|^2 from which codes lose too much. A code errs by some
+#: 0.01 |x| / sqrt(dim) a coordinate: at 8, by 2 % of the spread of squared distances at
+#: dim 48; with 48-d clusters at 100 times that offset recall fell from 1.0 to 0.2.
+_FAR = 8.0
+#: Rows that the offset is estimated from, and the fewest that tell anything.
+_SAMPLE, _FEWEST = 2000, 50
+#: Elements looked at together: a block and its temporaries stay within L2.
+_BLOCK = 1 << 17
+
+
+class Choice(NamedTuple):
+    """A configuration, and why it was chosen."""
+
+    config: Config
+    why: str
+
+
+def initial(config: Config, codec: Any, keep: Any) -> tuple[Choice, str | None]:
+    """Configure an index without rows.
+
+    Parameters
+    ----------
+    config : Config
+        Complete but for the codec.
+    codec, keep : object
+        As the user gave them.
+
+    Returns
+    -------
+    choice : Choice
+    preset : str or None
+        The preset that the first rows will decide about.
+
+    Raises
+    ------
+    ParameterError
+    """
+    name = _validate.choice(codec, "codec", (*PRESETS, *STORAGE_DTYPES))
+    kept = _validate.choice(keep, "keep_vectors", KEEP)
+    hamming = config.metric == "hamming"
+    if name in PRESETS and hamming:
+        name, why = "b1", f"{name}: the bits themselves"
+    elif name in PRESETS:
+        waiting = Choice(replace(config, codec="f32"), f"{name}: the first rows will decide")
+        return waiting, name
+    else:
+        why = "asked for"
+    _validate.pair(name, config.metric, config.dim)
+    if name != "sq8" and kept not in ("auto", "none"):
+        raise ParameterError(f"keep_vectors={kept!r} goes with codec 'sq8', got {name!r}")
+    keep_as = {"auto": "f16", "none": ""}.get(kept, kept) if name == "sq8" else ""
+    return Choice(replace(config, codec=name, keep=keep_as), why), None
+
+
+def by_rows(config: Config, preset: str, keep: str, rows: NDArray[np.float32]) -> Choice:
+    """Configure an index for its first rows.
+
+    Parameters
+    ----------
+    config : Config
+    preset : str
+    keep : str
+        The user's `keep_vectors`.
+    rows : ndarray of shape (n, dim), float32
+    """
+    for codec in ("u8", "i8"):
+        if keep in ("auto", "none") and _is_whole(rows, codec):
+            low, high = np.iinfo(STORAGE_DTYPES[codec]).min, np.iinfo(STORAGE_DTYPES[codec]).max
+            why = f"{preset}: every value is a whole number from {low} to {high}, kept exactly"
+            return Choice(replace(config, codec=codec, keep="", wide=True), why)
+    if keep in ("auto", "none") and _is_far_off(config, rows):
+        why = f"{preset}: the vectors lie far from 0 beside their spread, where codes lose too much"
+        return Choice(replace(config, codec="f32", keep="", wide=False), why)
+    if preset == "compact" and keep in ("auto", "none"):
+        why = "compact: 8-bit codes alone; distances are those of the codes"
+        return Choice(replace(config, codec="sq8", keep="", wide=False), why)
+    if config.dim < _CODES_FROM_DIM and keep == "auto":
+        why = f"{preset}: dim below {_CODES_FROM_DIM}, where codes would save little"
+        return Choice(replace(config, codec="f32", keep="", wide=False), why)
+    kept = keep if keep in ("f16", "f32") else ""
+    if keep == "auto":
+        kept = "f16" if _fits_half(rows) else "f32"
+    held = f"; vectors kept as {kept} for exact distances" if kept else ""
+    why = f"{preset}: 8-bit codes to walk the graph{held}"
+    return Choice(replace(config, codec="sq8", keep=kept, wide=False), why)
+
+
+def fits(config: Config, rows: NDArray[Any]) -> bool:
+    """Whether rows can be stored as configured without loss beyond the configured."""
+    if config.wide:
+        return _is_whole(rows, config.codec)
+    return config.keep != "f16" or _fits_half(rows)
+
+
+def wider(config: Config, keep: str, rows: NDArray[np.float32]) -> Config:
+    """Configure for rows that do not fit."""
+    kept = {"none": "", "f16": "f16", "f32": "f32"}.get(keep)
+    if kept is None:
+        kept = "f16" if config.wide and _fits_half(rows) else "f32"
+    return replace(config, codec="sq8", keep=kept, wide=False)
+
+
+def _is_far_off(config: Config, rows: NDArray[np.float32]) -> bool:
+    """Whether a common offset would drown the differences of 8-bit codes."""
+    sample = rows[:: max(1, len(rows) // _SAMPLE)].astype(np.float64)
+    if config.metric == "cosine":
+        sample /= np.sqrt(np.einsum("ij,ij->i", sample, sample))[:, None]
+    squares = np.einsum("ij,ij->i", sample, sample).mean()
+    spread = sample.var(axis=0).sum()
+    return len(sample) >= _FEWEST and bool(squares > _FAR * spread)
+
+
+def _blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    step = max(1, _BLOCK // rows.shape[1])
+    return [rows[first : first + step] for first in range(0, len(rows), step)]
+
+
+def _is_whole(rows: NDArray[Any], codec: str) -> bool:
+    low, high = np.iinfo(STORAGE_DTYPES[codec]).min, np.iinfo(STORAGE_DTYPES[codec]).max
+    return all(
+        bool(((block >= low) & (block <= high) & (block == np.floor(block))).all())
+        for block in _blocks(rows)
+    )
+
+
+def _fits_half(rows: NDArray[Any]) -> bool:
+    least, most = _HALF_RANGE
+    for block in _blocks(rows):
+        largest = np.abs(block).max(axis=1)
+        if not ((largest <= most) & ((largest >= least) | (largest == 0))).all():
+            return False
+    return True

@@ -1,0 +1,187 @@
+"""What the presets choose, and rows that come later and do not fit."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from data import vectors
+
+import annx
+
+#: Rows by name, of 40 elements but for "narrow".
+ROWS = {
+    "bytes": lambda rng: rng.integers(0, 256, (200, 40)).astype(np.float32),
+    "signed": lambda rng: rng.integers(-128, 128, (200, 40)).astype(np.float32),
+    "floats": lambda rng: vectors(rng, 200, 40, "f32"),
+    "narrow": lambda rng: vectors(rng, 200, 31, "f32"),
+    "tiny": lambda rng: vectors(rng, 200, 40, "f32") * np.float32(1e-6),
+    "huge": lambda rng: vectors(rng, 200, 40, "f32") * np.float32(1e6),
+    "large whole": lambda rng: rng.integers(0, 1000, (200, 40)).astype(np.float32),
+}
+
+# codec, keep_vectors, rows: the codec, what is kept, and whether behind float32
+CHOICES = [
+    ("auto", "auto", "bytes", ("u8", "", True)),
+    ("auto", "auto", "signed", ("i8", "", True)),
+    ("auto", "auto", "floats", ("sq8", "f16", False)),
+    ("auto", "auto", "large whole", ("sq8", "f16", False)),
+    ("auto", "auto", "narrow", ("f32", "", False)),
+    ("auto", "auto", "tiny", ("sq8", "f32", False)),
+    ("auto", "auto", "huge", ("sq8", "f32", False)),
+    ("auto", "f16", "bytes", ("sq8", "f16", False)),
+    ("auto", "f32", "floats", ("sq8", "f32", False)),
+    ("auto", "f32", "narrow", ("sq8", "f32", False)),
+    ("auto", "none", "bytes", ("u8", "", True)),
+    ("auto", "none", "floats", ("sq8", "", False)),
+    ("compact", "auto", "bytes", ("u8", "", True)),
+    ("compact", "auto", "floats", ("sq8", "", False)),
+    ("compact", "auto", "narrow", ("sq8", "", False)),
+    ("compact", "f16", "floats", ("sq8", "f16", False)),
+    ("sq8", "auto", "bytes", ("sq8", "f16", False)),
+    ("sq8", "none", "tiny", ("sq8", "", False)),
+    ("sq8", "f32", "narrow", ("sq8", "f32", False)),
+    ("f32", "auto", "bytes", ("f32", "", False)),
+]
+
+
+def stored_as(index):
+    c = index._config
+    return c.codec, c.keep, c.wide
+
+
+@pytest.mark.parametrize(("codec", "keep", "rows", "want"), CHOICES)
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_what_the_first_rows_decide(backend, codec, keep, rows, want, metric, rng):
+    x = ROWS[rows](rng)
+    index = annx.Index(x.shape[1], metric, codec=codec, keep_vectors=keep)
+    if codec in ("auto", "compact"):
+        assert index.info()["codec_why"] == f"{codec}: the first rows will decide"
+    index.add(x)
+    assert stored_as(index) == want
+    info = index.info()
+    assert info["codec"] == want[0] and info["keep_vectors"] == (want[1] or None)
+    assert info["codec_why"].startswith("asked for" if codec in ("sq8", "f32") else f"{codec}:")
+    assert index.search(x[3], k=1).labels.tolist() == [[3]]
+
+
+def test_any_number_type_may_come_first(backend, rng):
+    x = rng.integers(0, 200, (50, 40))
+    for dtype in (np.uint8, np.int64, np.float64, np.float16):
+        index = annx.Index(40)
+        index.add(x.astype(dtype))
+        assert index.codec == "u8" and index.get(0).dtype == np.float32
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize(
+    ("codec", "first", "later", "want"),
+    [
+        ("auto", "bytes", "floats", ("sq8", "f16", False)),
+        ("auto", "bytes", "signed", ("sq8", "f16", False)),
+        ("auto", "signed", "huge", ("sq8", "f32", False)),
+        ("auto", "floats", "tiny", ("sq8", "f32", False)),
+        ("sq8", "floats", "huge", ("sq8", "f32", False)),
+        ("compact", "bytes", "floats", ("sq8", "", False)),
+    ],
+)
+def test_rows_that_do_not_fit_change_the_codec(backend, codec, first, later, want, metric, rng):
+    x, y = ROWS[first](rng), ROWS[later](rng)
+    labels = np.arange(200) * 7 - 51
+    index = annx.Index(40, metric, codec=codec)
+    index.add(x, labels)
+    before = index.get(labels)
+    more = index.add(y)
+    assert more.tolist() == list(range(labels.max() + 1, labels.max() + 201))
+    assert stored_as(index) == want
+    assert np.array_equal(index.labels, np.concatenate([labels, more]))
+    if want[1]:
+        np.testing.assert_allclose(index.get(labels), before, rtol=1e-6)
+    else:
+        largest = np.abs(before).max()
+        np.testing.assert_allclose(index.get(labels), before, atol=largest / 50)
+    held = index.get(more)
+    assert np.abs(held - y).max() <= 0.03 * np.abs(y).max()
+    assert "changed from" in index.info()["codec_why"]
+    own = index.search(x, k=1, ef_search=400).labels[:, 0]
+    assert (own == labels).mean() > 0.95
+    again = annx.Index.from_bytes(index.to_bytes())
+    assert np.array_equal(again.get(labels), index.get(labels))
+
+
+def test_rows_that_fit_later_change_nothing(backend, rng):
+    index = annx.Index(40)
+    index.add(ROWS["floats"](rng))
+    core = index._core
+    index.add(ROWS["bytes"](rng))
+    assert index._core is core and stored_as(index) == ("sq8", "f16", False)
+
+
+@pytest.mark.parametrize("codec", ["auto", "compact", "sq8"])
+def test_kept_as_float16_refuses_what_float16_does_not_hold(backend, codec, rng):
+    index = annx.Index(40, codec=codec, keep_vectors="f16")
+    index.add(ROWS["floats"](rng))
+    before = index.to_bytes()
+    for rows in ("tiny", "huge"):
+        with pytest.raises(annx.DtypeError, match="keep_vectors='f32' holds others"):
+            index.add(ROWS[rows](rng))
+        with pytest.raises(annx.DtypeError, match="float16"):
+            annx.Index(40, codec=codec, keep_vectors="f16").add(ROWS[rows](rng))
+    assert index.to_bytes() == before
+    index = annx.Index.from_bytes(before)
+    with pytest.raises(annx.DtypeError, match="float16"):
+        index.add(ROWS["huge"](rng))
+
+
+@pytest.mark.parametrize("preset", ["auto", "compact"])
+def test_errors_and_no_rows_decide_nothing(backend, preset, rng):
+    index = annx.Index(40, "cosine", codec=preset)
+    index.add(np.empty((0, 40)))
+    bad = ROWS["floats"](rng)
+    bad[3] = 0
+    calls = [
+        (annx.ZeroVectorError, lambda: index.add(bad)),
+        (annx.NonFiniteError, lambda: index.add(bad / 0)),
+        (annx.DimensionError, lambda: index.add(bad[:, 1:])),
+        (annx.LabelError, lambda: index.add(bad[:2], labels=[1, 1])),
+        (annx.LabelError, lambda: index.add(bad[:2], labels=[1])),
+        (annx.ParameterError, lambda: index.add(bad[:2], num_threads=0)),
+    ]
+    for error, call in calls:
+        with np.errstate(all="ignore"), pytest.raises(error):
+            call()
+        assert index._preset == preset and len(index) == 0
+    assert index.search(np.ones(40), k=2).labels.tolist() == [[-1, -1]]
+    index.add(ROWS["bytes"](rng))
+    assert index.codec == "u8"
+
+
+@pytest.mark.parametrize("keep", ["auto", "f16", "f32", "none"])
+@pytest.mark.parametrize("preset", ["auto", "compact"])
+def test_an_undecided_index_stays_so_in_a_file(backend, preset, keep, rng):
+    index = annx.Index(40, codec=preset, keep_vectors=keep)
+    for other in (annx.Index.from_bytes(index.to_bytes()), copy.deepcopy(index)):
+        assert other.info()["codec_why"] == f"{preset}: the first rows will decide"
+        for each in (other, straight := annx.Index(40, codec=preset, keep_vectors=keep)):
+            each.add(ROWS["floats"](np.random.default_rng(3)))
+        assert stored_as(other) == stored_as(straight)
+
+
+def test_the_wish_for_what_is_kept_outlives_a_file(backend, rng):
+    index = annx.Index(40, codec="compact")
+    index.add(ROWS["bytes"](rng))
+    index = annx.Index.from_bytes(index.to_bytes())
+    index.add(ROWS["floats"](rng))
+    assert stored_as(index) == ("sq8", "", False)
+
+
+def test_labels_taken_before_a_change_of_codec_are_refused(backend, rng):
+    index = annx.Index(40)
+    index.add(ROWS["bytes"](rng))
+    before = index.to_bytes()
+    with pytest.raises(annx.LabelError, match="label 5 is already"):
+        index.add(ROWS["floats"](rng), labels=np.arange(5, 205))
+    with pytest.raises(annx.LabelError):
+        index.add(ROWS["floats"](rng), labels=np.full(200, 900))
+    assert index.to_bytes() == before

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs the conformance tests with the C++ core under sanitizers, in an environment of its own.
+#   tools/sanitize.sh [address,undefined | thread] [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+sanitizers=${1:-address,undefined}
+shift || true
+dir=build/sanitize-${sanitizers//,/-}
+python=$dir/venv/bin/python
+
+[ -x "$python" ] || "${PYTHON:-python3}" -m venv "$dir/venv"
+ANNX_REQUIRE_NATIVE=1 "$python" -m pip install --quiet '.[test]' \
+  -C build-dir="$dir/cmake" -C cmake.build-type=Debug \
+  -C cmake.define.ANNX_SANITIZE="$sanitizers"
+
+# Python itself is not instrumented, so the runtime must be there before it starts, and
+# libstdc++ with it, because the runtime looks up __cxa_throw when it is loaded.
+cxx=${CXX:-g++}
+case $sanitizers in
+  *thread*) runtime=libtsan.so ;;
+  *) runtime=libasan.so ;;
+esac
+export LD_PRELOAD="$("$cxx" -print-file-name=$runtime) $("$cxx" -print-file-name=libstdc++.so)"
+# CPython frees little of what it allocates for its own lifetime.
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+# A forked child starts worker threads of its own.
+export TSAN_OPTIONS=die_after_fork=0${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+export ANNX_BACKEND=native PYTHONMALLOC=malloc
+# Not fd capture: it would swallow the report of a sanitizer that ends the process.
+# test_isa.py repeats the suite for other instruction sets, all of whose kernels
+# test_kernels.py runs anyway. The search must end within a second at full speed.
+exec "$python" -m pytest -p no:cacheprovider --capture=sys \
+  --deselect tests/conformance/test_isa.py \
+  --deselect tests/conformance/test_threads.py::test_ctrl_c_in_a_long_search \
+  tests/conformance "$@"
