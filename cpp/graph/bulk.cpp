@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t kLeaf = 1000;  // rows of a group: 128 KB of 128-d codes, within L2
 constexpr std::size_t kNear = 32;    // neighbours kept from each of a row's two groups
-constexpr std::size_t kRefine = 48;  // beam of the second pass; 96 gave no better graph
 constexpr std::size_t kTask = 128;   // nodes a task
 
 bool nearer(const Neighbor& a, const Neighbor& b) noexcept {
@@ -241,6 +240,10 @@ void Graph::hang(Slot child, Slot parent) noexcept {
 void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t num_threads,
                  ScratchPool& scratches, const std::function<void(double)>& poll) {
   if (entry_ == kNoLink) entry_ = nodes.front();
+  // Half of what an insertion searches with: its beam starts from near neighbours already. At
+  // ef_construction 200, a beam of 48 built 1.4 times as fast and left recall@10 of 384-d text
+  // at ef_search 40 at 0.943 instead of 0.956.
+  const std::size_t beam = std::max<std::size_t>(48, options_.ef_construction / 2);
   Lists lists(rows, degree());
   {
     const Lists near = near_in_leaves(vectors_, nodes, rows, options_.seed, num_threads, poll);
@@ -258,7 +261,7 @@ void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t n
   join(nodes, rows, lists, num_threads, scratches, poll, 0.4, 0.5);
   for_nodes(nodes, num_threads, scratches, poll, 0.5, 0.85, [&](Slot node, Scratch& scratch) {
     std::vector<Batch::Edge> edges;
-    search(vectors_.query(node), kRefine, rows, scratch);
+    search(vectors_.query(node), beam, rows, scratch);
     scratch.candidates.clear();
     for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
       if (scratch.pool[i].id != node) scratch.candidates.push_back(scratch.pool[i]);
