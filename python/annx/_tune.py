@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from annx._result import SearchResult
 
 #: Misses of real queries for one of sampled ones (docs/tuning.md).
-SAMPLED_MISS = 1.2
+SAMPLED_MISS = 1.8
 #: Standard errors of the mean by which a promise stays below it: 1 of 15 samples is so far out.
 _ERRORS = 1.5
 #: Each step of the grid widens the beam by this factor.

@@ -51,7 +51,8 @@ def test_held_out_queries_reach_what_was_asked(engine, rng, metric, monkeypatch)
         _tune.Probe, "curve", lambda self, n, _, goals, poll: real(self, n, 0.0, goals, poll)
     )
     index = make(rng, metric=metric)
-    held_out = rng.standard_normal((300, 32), dtype=np.float32)
+    # Recall varies by some 0.16 from query to query: a mean of 3,000 is good to 0.003.
+    held_out = rng.standard_normal((3000, 32), dtype=np.float32)
     for given in (None, rng.standard_normal((300, 32), dtype=np.float32)):
         table = index.tune(given, recall=(0.8, 0.95))
         assert table[0.8].ef_search <= table[0.95].ef_search < len(index)

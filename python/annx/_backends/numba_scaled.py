@@ -24,6 +24,8 @@ _ROUNDS = 2
 _ROOT2 = np.float32(1.41421356)
 #: Adding and subtracting it rounds a small float32 to the nearest even whole number.
 _ROUNDER = np.float32(1.5 * 2**23)
+#: Beneath it the inverse of a step overflows; such a row is stored as zeros.
+_TINIEST = np.float32(2.0**-119)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 #: For indexes without codes.
@@ -131,7 +133,7 @@ def _encode(
         largest = np.float32(0)
         for i in range(dim):
             largest = max(largest, abs(work[i]))
-        step = np.float32(largest / np.float32(127)) if largest > 0 else np.float32(1)
+        step = np.float32(largest / np.float32(127)) if largest > _TINIEST else np.float32(1)
         inverse = np.float32(np.float32(1) / step)
         for i in range(dim):
             shifted = np.float32(np.float32(work[i] * inverse) + _ROUNDER)
