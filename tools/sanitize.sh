@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 sanitizers=${1:-address,undefined}
-shift || true
+shift || true  # fails where there is no argument, which is fine
 dir=build/sanitize-${sanitizers//,/-}
 python=$dir/venv/bin/python
 
