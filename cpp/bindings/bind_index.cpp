@@ -36,11 +36,11 @@ Codec codec_of(const std::string& name) {
   return lookup(names, name, "codec");
 }
 
-bool is_scaled(const std::string& codec) { return codec == "sq8"; }
+bool is_scaled(const std::string& codec) { return codec == "sq8" || codec == "sq10"; }
 
 std::unique_ptr<const Space> space_of(const std::string& codec, bool wide, std::size_t dim,
                                       Metric metric, std::uint64_t seed) {
-  if (is_scaled(codec)) return make_scaled_space(dim, metric, seed);
+  if (is_scaled(codec)) return make_scaled_space(dim, metric, seed, codec == "sq10");
   return make_plain_space(dim, metric, codec_of(codec), wide);
 }
 
@@ -107,12 +107,13 @@ Poll make_poll(const py::object& poll) {
 class Core {
  public:
   Core(std::size_t dim, const std::string& metric, const std::string& codec, std::size_t M,
-       std::size_t ef_construction, std::uint64_t seed, const std::string& keep, bool wide)
+       std::size_t ef_construction, std::uint64_t seed, const std::string& keep, bool wide,
+       unsigned edge_bits)
       : metric_(metric_of(metric)),
         input_(wide || is_scaled(codec) ? Codec::kF32 : codec_of(codec)),
         dtype_(dtype_of(input_)),
         index_(space_of(codec, wide, dim, metric_, seed), kept_space_of(keep, dim, metric_),
-               {M, ef_construction, seed}) {}
+               {M, ef_construction, seed, edge_bits}) {}
 
   std::size_t size() const { return index_.size(); }
 
@@ -334,10 +335,10 @@ class Core {
 void bind_index(py::module_& module) {
   py::class_<Core>(module, "Core", "An index over clean arrays; see annx._backends.base.Core.")
       .def(py::init<std::size_t, const std::string&, const std::string&, std::size_t, std::size_t,
-                    std::uint64_t, const std::string&, bool>(),
+                    std::uint64_t, const std::string&, bool, unsigned>(),
            py::arg("dim"), py::arg("metric"), py::arg("codec"), py::arg("M"),
            py::arg("ef_construction"), py::arg("seed"), py::arg("keep") = "",
-           py::arg("wide") = false)
+           py::arg("wide") = false, py::arg("edge_bits") = 0U)
       .def("__len__", &Core::size)
       .def("reserve", &Core::reserve, py::arg("capacity"))
       .def("find_bad_row", &Core::find_bad_row, py::arg("rows"))

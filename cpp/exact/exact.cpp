@@ -15,8 +15,8 @@ std::vector<Neighbor> exact_search(const Vectors& vectors, const Query& query, s
   std::array<float, 256> distances;
   for (std::size_t first = 0; first < rows && k > 0; first += distances.size()) {
     const std::size_t count = std::min(distances.size(), rows - first);
-    vectors.space().distances(query, vectors.row(static_cast<Slot>(first)), nullptr, count,
-                              distances.data());
+    vectors.space().sharper(query, vectors.row(static_cast<Slot>(first)), vectors.pitch(), nullptr,
+                            count, distances.data());
     for (std::size_t i = 0; i < count; ++i) {
       if (heap.size() == k && !(distances[i] < heap.front().distance)) continue;
       heap.push_back({distances[i], static_cast<Slot>(first + i)});

@@ -35,9 +35,13 @@ std::size_t Graph::level_of(Slot slot) const noexcept {
 }
 
 Graph::Layer Graph::layer(std::size_t level) const noexcept {
-  if (level == 0) return {links_.data(), degree(), nullptr};
+  if (level == 0 && edges_) {
+    return {reinterpret_cast<const Slot*>(vectors_.lead(0)), vectors_.pitch() / sizeof(Slot),
+            degree(), nullptr};
+  }
+  if (level == 0) return {links_.data(), degree(), degree(), nullptr};
   const UpperLevel& upper = levels_[level - 1];
-  return {upper.links.data(), options_.M, upper.slots.data()};
+  return {upper.links.data(), options_.M, options_.M, upper.slots.data()};
 }
 
 std::size_t Graph::upper_bytes() const noexcept {

@@ -118,7 +118,7 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
     std::vector<Neighbor> list;
     for (std::size_t i = 0; i < size; ++i) {
       const Query query = vectors.space().from_stored(block.data() + i * stride);
-      vectors.space().distances(query, block.data(), nullptr, size, distances.data());
+      vectors.space().distances(query, block.data(), stride, nullptr, size, distances.data());
       list.clear();
       for (std::size_t j = 0; j < size; ++j) {
         if (j != i) list.push_back({distances[j], leaf.slots[j]});
@@ -145,7 +145,7 @@ void Graph::choose(std::size_t most, Scratch& scratch, std::vector<Batch::Edge>&
 
 void Graph::write_row(Slot slot, const std::vector<Batch::Edge>& edges) noexcept {
   clear(slot);
-  Slot* row = links() + std::size_t{slot} * degree();
+  Slot* row = links_of(slot);
   for (const Batch::Edge& edge : edges) *row++ = edge.id | (edge.occluded ? kOccludedFlag : 0);
 }
 
@@ -179,7 +179,7 @@ void Graph::plant_tree(const std::vector<Slot>& nodes, std::size_t rows, Scratch
   const auto grow = [&] {
     for (std::size_t next = 0; next < queue.size(); ++next) {
       const Slot node = queue[next];
-      Slot* row = links() + std::size_t{node} * degree();
+      Slot* row = links_of(node);
       std::size_t edges = tree_degree(node);
       for (std::size_t i = 0; i < degree() && row[i] != kNoLink && edges <= options_.M; ++i) {
         const Slot child = row[i] & kSlotMask;
@@ -216,7 +216,7 @@ void Graph::plant_tree(const std::vector<Slot>& nodes, std::size_t rows, Scratch
 
 // Puts the edge to its parent into the row of a node that has no tree edge yet.
 void Graph::hang(Slot child, Slot parent) noexcept {
-  Slot* row = links() + std::size_t{child} * degree();
+  Slot* row = links_of(child);
   std::size_t place = 0;
   for (; place < degree() && row[place] != kNoLink; ++place) {
     if ((row[place] & kSlotMask) == parent) {
@@ -266,7 +266,7 @@ void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t n
     for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
       if (scratch.pool[i].id != node) scratch.candidates.push_back(scratch.pool[i]);
     }
-    const Slot* row = links() + std::size_t{node} * degree();
+    const Slot* row = links_of(node);
     std::size_t count = 0;
     for (; count < degree() && row[count] != kNoLink; ++count) {
       scratch.slots[count] = row[count] & kSlotMask;

@@ -11,10 +11,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
 #include "base/types.h"
+#include "graph/edges.h"
 #include "graph/pool.h"
 #include "graph/scratch.h"
 #include "storage/vectors.h"
@@ -25,6 +28,8 @@ struct GraphOptions {
   std::size_t M = 16;
   std::size_t ef_construction = 200;
   std::uint64_t seed = 0;
+  // Bits a dimension of the codes of edges, which then lead the rows; 0 for none.
+  unsigned edge_bits = 0;
 };
 
 // A level above 0.
@@ -57,14 +62,22 @@ class Lists;
 
 class Graph {
  public:
-  Graph(const Vectors& vectors, const GraphOptions& options)
-      : vectors_(vectors), options_(options) {}
+  // With `edges`, rows of the same have room for their bytes() as lead.
+  Graph(Vectors& vectors, std::optional<EdgeCodes> edges, const GraphOptions& options)
+      : vectors_(vectors), options_(options), edges_(std::move(edges)) {}
 
   const GraphOptions& options() const noexcept { return options_; }
   std::size_t degree() const noexcept { return 2 * options_.M; }
 
-  // Greedy descent, then a beam of width `ef` on level 0, left in scratch.pool. `rows` is an upper
-  // bound of the slots.
+  // A search is start() and then advance() until it returns false; the nearest are then in
+  // scratch.pool. Each step ends by asking for the memory that the next will read, so that a thread
+  // that takes several searches in turns does not wait for it. `query` lives as long; `rows` is an
+  // upper bound of the slots.
+  void start(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
+  bool advance(Scratch& scratch) const {
+    return scratch.by_edges ? advance_by_edges(scratch) : advance_by_rows(scratch);
+  }
+  // All of it, comparing rows.
   void search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
 
   // Highest level of a slot, from the seed alone.
@@ -74,7 +87,9 @@ class Graph {
   // does not. ---
 
   // Room for `rows` slots.
-  void reserve(std::size_t rows) { links_.grow(rows * degree()); }
+  void reserve(std::size_t rows) {
+    if (!edges_) links_.grow(rows * degree());
+  }
   // Numbers the nodes; their rows are in place. No search sees them yet.
   Batch begin(const std::vector<Slot>& slots);
   // Takes begin() back.
@@ -86,7 +101,7 @@ class Graph {
   // Writes the edges that were planned. The result does not depend on `num_threads`.
   void link(const Batch& batch, std::size_t lowest, std::size_t num_threads, ScratchPool& scratch);
   // Makes an empty row for a slot that is no node.
-  void clear(Slot slot) noexcept { std::fill_n(&links_[slot * degree()], degree(), kNoLink); }
+  void clear(Slot slot) noexcept { std::fill_n(links_of(slot), degree(), kNoLink); }
 
   // Level 0 of an empty graph at once; upper levels have been linked. Deterministic likewise.
   // `poll` is called with the share of the work done.
@@ -94,23 +109,33 @@ class Graph {
             ScratchPool& scratch, const std::function<void(double)>& poll);
 
   // --- State, for files ---
-  const Slot* links() const noexcept { return links_.data(); }
-  Slot* links() noexcept { return links_.data(); }
+  // The row of level 0.
+  const Slot* links_of(Slot slot) const noexcept {
+    return const_cast<Graph*>(this)->links_of(slot);
+  }
+  Slot* links_of(Slot slot) noexcept {
+    if (edges_) return reinterpret_cast<Slot*>(vectors_.lead(slot));
+    return links_.data() + std::size_t{slot} * degree();
+  }
+  // Makes the codes of all edges of slots beneath `rows`.
+  void encode_edges(std::size_t rows, std::size_t num_threads);
   const std::vector<UpperLevel>& levels() const noexcept { return levels_; }
   std::size_t top() const noexcept { return top_; }  // levels above 0
   Slot entry() const noexcept { return entry_; }
   void set_levels(std::vector<UpperLevel> levels, Slot entry);
-  std::size_t link_bytes() const noexcept { return links_.bytes(); }
+  std::size_t edge_bytes() const noexcept { return edges_ ? edges_->bytes() : 0; }
   std::size_t upper_bytes() const noexcept;
 
  private:
   // What differs between level 0 and the others.
   struct Layer {
     const Slot* links;
+    std::size_t pitch;  // links from one row to the next
     std::size_t degree;
     const Slot* slots;  // null on level 0, where number and slot are one
 
     Slot slot(Slot id) const noexcept { return slots == nullptr ? id : slots[id]; }
+    const Slot* row(Slot id) const noexcept { return links + std::size_t{id} * pitch; }
   };
   struct Proposal {
     std::size_t level;
@@ -123,15 +148,26 @@ class Graph {
   // search.cpp
   void make_room(Scratch& scratch) const;
   std::size_t gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const;
+  Slot descend(const Query& query, std::size_t lowest, Scratch& scratch) const;
+  void open(const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
+            Scratch& scratch) const;
+  bool hop(const Layer& layer, Scratch& scratch) const;
+  bool advance_by_rows(Scratch& scratch) const;
   Slot greedy(const Query& query, const Layer& layer, Slot start, Scratch& scratch) const;
   void beam(const Query& query, const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
             Scratch& scratch) const;
+
+  // walk.cpp
+  void fetch(Slot node) const noexcept;
+  void start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch& scratch) const;
+  bool advance_by_edges(Scratch& scratch) const;
 
   // select.cpp
   void select(const Layer& layer, std::size_t most, Scratch& scratch,
               std::vector<Batch::Edge>& edges) const;
 
   // link.cpp
+  void put(Slot slot, std::size_t place, Slot link);
   std::size_t tree_degree(Slot slot) const noexcept;
   Slot find_parent(const std::vector<Batch::Edge>& forward) const;
   Slot adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch);
@@ -147,9 +183,10 @@ class Graph {
   void plant_tree(const std::vector<Slot>& nodes, std::size_t rows, ScratchPool& scratches);
   void hang(Slot child, Slot parent) noexcept;
 
-  const Vectors& vectors_;
+  Vectors& vectors_;
   GraphOptions options_;
-  Array<Slot> links_;
+  std::optional<EdgeCodes> edges_;
+  Array<Slot> links_;  // unless edges_: then they lead the rows
   std::vector<UpperLevel> levels_;
   // What searches see: the number of levels above 0, and the entry point on the highest.
   std::size_t top_ = 0;

@@ -6,8 +6,14 @@
 
 namespace annx {
 
+// Every change of what a link of level 0 leads to, so that the codes of edges follow.
+void Graph::put(Slot slot, std::size_t place, Slot link) {
+  links_of(slot)[place] = link;
+  if (edges_) edges_->encode(vectors_, slot, place, place + 1);
+}
+
 std::size_t Graph::tree_degree(Slot slot) const noexcept {
-  const Slot* row = links() + std::size_t{slot} * degree();
+  const Slot* row = links_of(slot);
   std::size_t count = 0;
   for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) count += row[i] >> 31;
   return count;
@@ -26,7 +32,7 @@ Slot Graph::find_parent(const std::vector<Batch::Edge>& forward) const {
   std::vector<Step> queue{{forward.front().id, kNoLink}};
   for (std::size_t next = 0;; ++next) {
     const Step step = queue[next];
-    const Slot* row = links() + std::size_t{step.slot} * degree();
+    const Slot* row = links_of(step.slot);
     for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) {
       const Slot slot = row[i] & kSlotMask;
       if ((row[i] & kTreeFlag) == 0 || slot == step.from) continue;
@@ -46,9 +52,10 @@ Slot Graph::adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch
     if (forward.size() == degree()) forward.pop_back();
     edge = forward.insert(forward.end(), {parent, distance, true});
   }
-  Slot* row = links() + std::size_t{child} * degree();
+  std::size_t place = 0;
   for (const Batch::Edge& e : forward) {
-    *row++ = e.id | (e.occluded ? kOccludedFlag : 0) | (e.id == parent ? kTreeFlag : 0);
+    put(child, place++,
+        e.id | (e.occluded ? kOccludedFlag : 0) | (e.id == parent ? kTreeFlag : 0));
   }
   accept_base(parent, child, edge->distance, kTreeFlag, scratch);
   return parent;
@@ -58,7 +65,7 @@ Slot Graph::adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch
 // farthest of its occluded edges, or of all but the tree's. That is Algorithm 4 with fill-up kept
 // up to date edge by edge: 2 x degree distances instead of up to degree^2 / 2.
 void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scratch& scratch) {
-  Slot* row = links() + std::size_t{target} * degree();
+  Slot* row = links_of(target);
   std::size_t count = 0;
   for (; count < degree() && row[count] != kNoLink; ++count) {
     scratch.slots[count] = row[count] & kSlotMask;
@@ -79,7 +86,7 @@ void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scr
   }
   const Slot link = source | flag | (occluded ? kOccludedFlag : 0);
   if (count < degree()) {
-    row[count] = link;
+    put(target, count, link);
     return;
   }
   // An occluded edge goes before any other, among equals the farthest.
@@ -95,7 +102,7 @@ void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scr
       found = true;
     }
   }
-  if (victim < count) row[victim] = link;
+  if (victim < count) put(target, victim, link);
 }
 
 // On upper levels, which hold one row in M, Algorithm 4 runs over the whole row.

@@ -70,8 +70,8 @@ std::vector<Group> split(const Vectors& vectors, const Group& group, std::size_t
         std::vector<float> distances(count);
         const std::size_t end = std::min(group.slots.size(), (task + 1) * kTask);
         for (std::size_t i = task * kTask; i < end; ++i) {
-          vectors.space().distances(vectors.query(group.slots[i]), rows.data(), nullptr, count,
-                                    distances.data());
+          vectors.space().distances(vectors.query(group.slots[i]), rows.data(), stride, nullptr,
+                                    count, distances.data());
           float near = std::numeric_limits<float>::infinity(), next = near;
           std::size_t a = 0, b = 0;
           for (std::size_t l = 0; l < count; ++l) {

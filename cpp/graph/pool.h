@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/types.h"
@@ -49,6 +51,28 @@ class Pool {
       ++next_;
     } while (next_ < size_ && (entries_[next_].id & kExpanded) != 0);
     return true;
+  }
+
+  // What accepts() compares with.
+  float limit() const noexcept {
+    return size_ < capacity_ ? std::numeric_limits<float>::infinity()
+                             : entries_[size_ - 1].distance;
+  }
+
+  // Replaces the content.
+  void assign(const std::vector<Neighbor>& sorted) {
+    reset(sorted.size());
+    std::copy(sorted.begin(), sorted.end(), entries_.begin());
+    size_ = next_ = sorted.size();
+  }
+
+  // The nodes that pop would return next, up to two; returns how many.
+  std::size_t peek(std::array<Slot, 2>& ids) const noexcept {
+    std::size_t found = 0;
+    for (std::size_t i = next_; i < size_ && found < ids.size(); ++i) {
+      if ((entries_[i].id & kExpanded) == 0) ids[found++] = entries_[i].id;
+    }
+    return found;
   }
 
   // The node that pop would return; false when there is none.

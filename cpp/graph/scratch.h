@@ -8,12 +8,22 @@
 #include "base/types.h"
 #include "graph/pool.h"
 #include "graph/visited.h"
+#include "kernels/table.h"
+#include "storage/space.h"
 
 namespace annx {
 
 struct Scratch {
   Pool pool;
   Visited visited;
+  // A search on its way: what it asks, whether edges' codes guide it, how many gathered rows wait
+  // to be compared, and by edges the nodes expanded so far, at their own distances.
+  Query query;
+  bool by_edges = false;
+  std::size_t pending = 0;
+  kernels::EdgeQuery edge_query{};
+  std::vector<std::byte> edge_work;
+  std::vector<Neighbor> expanded;
   std::vector<Slot> ids;      // gathered neighbours, by number on their level
   std::vector<Slot> slots;    // the same by slot
   std::vector<float> near;    // their distances from one end of an edge

@@ -1,37 +1,20 @@
+#include "base/prefetch.h"
 #include "graph/graph.h"
 
 namespace annx {
-namespace {
-
-// A hop's first rows start their way from memory while the rest of the list is gathered.
-constexpr std::size_t kLine = 64;
-constexpr std::size_t kEarlyRows = 4;
-
-void prefetch(const void* address) noexcept {
-#if defined(__GNUC__)
-  __builtin_prefetch(address);
-#else
-  (void)address;
-#endif
-}
-
-}  // namespace
 
 // Fills scratch.ids and scratch.slots with the neighbours of `node`, on demand only those not
-// visited, which this marks.
+// visited, which this marks, and asks for their rows.
 std::size_t Graph::gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const {
-  const Slot* row = layer.links + std::size_t{node} * layer.degree;
+  const Slot* row = layer.row(node);
+  const std::size_t bytes = vectors_.space().stride();
   std::size_t count = 0;
   for (std::size_t i = 0; i < layer.degree; ++i) {
     if (row[i] == kNoLink) break;
     const Slot id = row[i] & kSlotMask;
     if (unvisited && !scratch.visited.mark(id)) continue;
     const Slot slot = layer.slot(id);
-    if (count < kEarlyRows) {
-      const std::byte* address = vectors_.row(slot);
-      prefetch(address);
-      prefetch(address + kLine);
-    }
+    prefetch(vectors_.row(slot), bytes);
     scratch.ids[count] = id;
     scratch.slots[count] = slot;
     ++count;
@@ -57,26 +40,50 @@ Slot Graph::greedy(const Query& query, const Layer& layer, Slot start, Scratch& 
   return best;
 }
 
-void Graph::beam(const Query& query, const Layer& layer, Slot start, std::size_t ef,
-                 std::size_t nodes, Scratch& scratch) const {
-  Pool& pool = scratch.pool;
-  pool.reset(ef);
+void Graph::open(const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
+                 Scratch& scratch) const {
+  scratch.pool.reset(ef);
   scratch.visited.reset(nodes);
   scratch.visited.mark(start);
-  pool.insert(vectors_.distance(query, layer.slot(start)), start);
-  for (Slot node; pool.pop(node);) {
-    const std::size_t count = gather(layer, node, scratch, true);
-    if (Slot next; pool.peek(next)) {
-      const auto* row =
-          reinterpret_cast<const std::byte*>(layer.links + std::size_t{next} * layer.degree);
-      for (std::size_t at = 0; at < layer.degree * sizeof(Slot); at += kLine) prefetch(row + at);
-    }
-    vectors_.distances(query, scratch.slots.data(), count, scratch.near.data());
-    for (std::size_t i = 0; i < count; ++i) {
+  scratch.ids[0] = start;
+  scratch.slots[0] = layer.slot(start);
+  scratch.pending = 1;
+  scratch.by_edges = false;
+  prefetch(vectors_.row(scratch.slots[0]), vectors_.space().stride());
+}
+
+// Half a step of the beam at a time: compares the rows that were gathered, or gathers those of the
+// nearest node. Between the halves of several searches their memory arrives.
+bool Graph::hop(const Layer& layer, Scratch& scratch) const {
+  Pool& pool = scratch.pool;
+  if (scratch.pending > 0) {
+    vectors_.distances(scratch.query, scratch.slots.data(), scratch.pending, scratch.near.data());
+    for (std::size_t i = 0; i < scratch.pending; ++i) {
       if (pool.accepts(scratch.near[i])) pool.insert(scratch.near[i], scratch.ids[i]);
     }
+    scratch.pending = 0;
+    Slot next;
+    if (!pool.peek(next)) return false;
+    prefetch(layer.row(next), layer.degree * sizeof(Slot));
+    return true;
+  }
+  Slot node;
+  if (!pool.pop(node)) return false;
+  scratch.pending = gather(layer, node, scratch, true);
+  // The node after it, unless a nearer one comes.
+  if (Slot next; pool.peek(next)) prefetch(layer.row(next), layer.degree * sizeof(Slot));
+  return true;
+}
+
+void Graph::beam(const Query& query, const Layer& layer, Slot start, std::size_t ef,
+                 std::size_t nodes, Scratch& scratch) const {
+  scratch.query = query;
+  open(layer, start, ef, nodes, scratch);
+  while (hop(layer, scratch)) {
   }
 }
+
+bool Graph::advance_by_rows(Scratch& scratch) const { return hop(layer(0), scratch); }
 
 void Graph::make_room(Scratch& scratch) const {
   // One more than a row: pruning weighs a full row and a newcomer.
@@ -88,15 +95,34 @@ void Graph::make_room(Scratch& scratch) const {
   scratch.across.resize(widest);
 }
 
+// The nearest node that a greedy walk finds on level `lowest`, by its number there.
+Slot Graph::descend(const Query& query, std::size_t lowest, Scratch& scratch) const {
+  make_room(scratch);
+  Slot at = entry_;
+  for (std::size_t level = top_; level > lowest; --level) {
+    at = levels_[level - 1].down[greedy(query, layer(level), at, scratch)];
+  }
+  return at;
+}
+
+void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
+  scratch.pool.reset(ef);
+  scratch.pending = 0;
+  scratch.by_edges = false;
+  if (entry_ == kNoLink) return;
+  scratch.query = query;
+  const Slot at = descend(query, 0, scratch);
+  if (edges_) {
+    start_by_edges(at, ef, rows, scratch);
+  } else {
+    open(layer(0), at, ef, rows, scratch);
+  }
+}
+
 void Graph::search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
   scratch.pool.reset(ef);
   if (entry_ == kNoLink) return;
-  make_room(scratch);
-  Slot at = entry_;
-  for (std::size_t level = top_; level > 0; --level) {
-    at = levels_[level - 1].down[greedy(query, layer(level), at, scratch)];
-  }
-  beam(query, layer(0), at, ef, rows, scratch);
+  beam(query, layer(0), descend(query, 0, scratch), ef, rows, scratch);
 }
 
 }  // namespace annx

@@ -29,6 +29,7 @@ class Visited {
     epochs_[id] = epoch_;
     return true;
   }
+  bool has(Slot id) const noexcept { return epochs_[id] == epoch_; }
   std::size_t bytes() const noexcept { return epochs_.size(); }
 
  private:

@@ -195,6 +195,7 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
   try {
     link_upper(fresh, num_threads, share);
     graph_.bulk(fresh, count, num_threads, scratch_, share);
+    graph_.encode_edges(count, num_threads);
   } catch (...) {
     graph_.set_levels({}, kNoLink);
     twins_.truncate(0, kept().base());

@@ -7,10 +7,13 @@
 namespace annx {
 Index::Index(std::unique_ptr<const Space> space, std::unique_ptr<const Space> exact,
              const GraphOptions& options)
-    : vectors_(std::move(space)),
+    : edges_(options.edge_bits == 0 ? std::nullopt
+                                   : std::make_optional<EdgeCodes>(*space, 2 * options.M,
+                                                                   options.edge_bits, options.seed)),
+      vectors_(std::move(space), edges_ ? edges_->bytes() : 0),
       originals_(exact ? std::make_optional<Vectors>(std::move(exact)) : std::nullopt),
-      twins_(kept().space().stride()),
-      graph_(vectors_, options) {}
+      twins_(kept().space().stride(), kept().pitch()),
+      graph_(vectors_, edges_, options) {}
 
 std::size_t Index::size() const {
   const Gate::Reader reader(gate_);

@@ -85,18 +85,17 @@ class Index {
   void link_upper(const std::vector<Slot>& slots, std::size_t num_threads,
                   const std::function<void(double)>& poll);
   void grow(std::size_t rows, bool custom_labels);
-  void search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
-                  Label* labels, float* distances) const;
+  void begin(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch) const;
+  void finish(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,
+              float* distances) const;
   // Vectors as near to the input as they are kept.
   const Vectors& kept() const noexcept { return originals_ ? *originals_ : vectors_; }
-  void rerank(const std::byte* query, const Query& coarse, std::size_t k, Scratch& scratch) const;
-  template <class Body>
-  void for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
-                   const Body& body) const;
+  void rerank(const std::byte* query, std::size_t k, Scratch& scratch) const;
 
   std::mutex writer_;  // one writer at a time
   mutable Gate gate_;  // held by readers, and by the writer while it changes
                        // what they read
+  std::optional<EdgeCodes> edges_;
   Vectors vectors_;
   std::optional<Vectors> originals_;
   LabelMap labels_;

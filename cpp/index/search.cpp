@@ -1,82 +1,104 @@
 // Queries: the walk over the graph, exact comparison of its best, brute force.
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <limits>
+#include <optional>
 
+#include "base/prefetch.h"
 #include "base/thread_pool.h"
 #include "exact/exact.h"
 #include "index/index.h"
 
 namespace annx {
 
-template <class Body>
-void Index::for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
-                        const Body& body) const {
-  // Queries a task: enough to amortise a wake-up, few enough to spread over threads.
-  constexpr std::size_t kTask = 16;
-  // Tasks between polls: some ten milliseconds of work on each thread.
-  const std::size_t round = kTask * num_threads * 8;
+namespace {
+
+// Queries a task: enough to amortise a wake-up, few enough to spread over threads.
+constexpr std::size_t kTask = 32;
+
+// Calls body(from, to) for ranges of queries, and poll between rounds of some ten milliseconds of
+// work on each thread.
+void for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
+                 const std::function<void(std::size_t, std::size_t)>& body) {
+  const std::size_t round = kTask * num_threads * 4;
   for (std::size_t first = 0; first < count; first += round) {
     const std::size_t end = std::min(count, first + round);
     parallel_for((end - first + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
-      ScratchPool::Lease lease(scratch_);
       const std::size_t from = first + task * kTask;
-      for (std::size_t i = from; i < std::min(end, from + kTask); ++i) body(i, *lease);
+      body(from, std::min(end, from + kTask));
     });
     if (poll) poll(end);
   }
 }
 
-// Compares the best of the beam again by their exact distances, nearest first, into
-// scratch.candidates. Stops where the coarse distance exceeds the k-th exact one by more than
+}  // namespace
+
+// Compares the best of the beam again by sharper distances, nearest first, into
+// scratch.candidates. Stops where the coarse distance exceeds the k-th sharp one by more than
 // chance: three standard deviations of a difference of two.
-void Index::rerank(const std::byte* query, const Query& coarse, std::size_t k,
-                   Scratch& scratch) const {
+void Index::rerank(const std::byte* query, std::size_t k, Scratch& scratch) const {
   const std::size_t found = scratch.pool.size();
-  std::vector<Neighbor>& exact = scratch.candidates;
-  exact.clear();
-  scratch.exact_work.resize(originals_->space().work_bytes());
-  const Query prepared = originals_->space().prepare(query, scratch.exact_work.data());
+  std::vector<Neighbor>& sharp = scratch.candidates;
+  sharp.clear();
+  Query prepared = scratch.query;
+  if (originals_) {
+    scratch.exact_work.resize(originals_->space().work_bytes());
+    prepared = originals_->space().prepare(query, scratch.exact_work.data());
+  }
+  const Vectors& vectors = kept();
   constexpr std::size_t kChunk = 8;
   float margin = 0;
   for (std::size_t at = 0; at < found;) {
     const std::size_t count = std::min(found - at, at == 0 ? std::max(k, kChunk) : kChunk);
     if (scratch.ids.size() < count) scratch.ids.resize(count);
     if (scratch.near.size() < count) scratch.near.resize(count);
-    for (std::size_t i = 0; i < count; ++i) scratch.ids[i] = scratch.pool[at + i].id;
-    originals_->distances(prepared, scratch.ids.data(), count, scratch.near.data());
-    for (std::size_t i = 0; i < count; ++i) exact.push_back({scratch.near[i], scratch.ids[i]});
+    for (std::size_t i = 0; i < count; ++i) {
+      scratch.ids[i] = scratch.pool[at + i].id;
+      prefetch(vectors.row(scratch.ids[i]), vectors.space().stride());
+    }
+    vectors.space().sharper(prepared, vectors.base(), vectors.pitch(), scratch.ids.data(), count,
+                            scratch.near.data());
+    for (std::size_t i = 0; i < count; ++i) sharp.push_back({scratch.near[i], scratch.ids[i]});
     at += count;
     if (at < k || at == found) continue;
-    std::nth_element(exact.begin(), exact.begin() + static_cast<std::ptrdiff_t>(k - 1), exact.end(),
+    std::nth_element(sharp.begin(), sharp.begin() + static_cast<std::ptrdiff_t>(k - 1), sharp.end(),
                      [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
-    margin = std::max(margin, 3 * vectors_.space().error(coarse, vectors_.row(exact[k - 1].id)));
-    if (scratch.pool[at].distance > exact[k - 1].distance + margin) break;
+    const float error =
+        vectors_.space().error(scratch.query, vectors_.row(sharp[k - 1].id));
+    margin = std::max(margin, 3 * error);
+    if (scratch.pool[at].distance > sharp[k - 1].distance + margin) break;
   }
-  std::sort(exact.begin(), exact.end(),
+  std::sort(sharp.begin(), sharp.end(),
             [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
 }
 
-void Index::search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
-                       Label* labels, float* distances) const {
+void Index::begin(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch) const {
   scratch.work.resize(space().work_bytes());
   const Query prepared = space().prepare(query, scratch.work.data());
-  const Gate::Reader reader(gate_);
   // A bulk build writes the graph while the index is empty.
   if (size_ == 0) {
     scratch.pool.reset(0);
+    scratch.by_edges = false;
+    scratch.pending = 0;
   } else {
-    graph_.search(prepared, std::min(std::max(ef, k), size_), size_, scratch);
+    graph_.start(prepared, std::min(std::max(ef, k), size_), size_, scratch);
   }
-  if (originals_) rerank(query, prepared, k, scratch);
+}
+
+void Index::finish(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,
+                   float* distances) const {
+  const bool sharpened = originals_ || space().has_more();
+  if (sharpened) rerank(query, k, scratch);
   std::size_t found = 0;
   const auto put = [&](Slot slot, float distance) {
     labels[found] = labels_[slot];
     distances[found] = distance;
     ++found;
   };
-  const std::size_t hits = originals_ ? scratch.candidates.size() : scratch.pool.size();
+  const std::size_t hits = sharpened ? scratch.candidates.size() : scratch.pool.size();
   for (std::size_t i = 0; i < hits && found < k; ++i) {
-    const Neighbor hit = originals_ ? scratch.candidates[i] : scratch.pool[i];
+    const Neighbor hit = sharpened ? scratch.candidates[i] : scratch.pool[i];
     put(hit.id, hit.distance);
     if (twins_.empty()) continue;
     for (const Slot twin : twins_.of(hit.id)) {
@@ -93,25 +115,54 @@ void Index::search_one(const std::byte* query, std::size_t k, std::size_t ef, Sc
 void Index::search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,
                    std::size_t num_threads, const Poll& poll, Label* labels,
                    float* distances) const {
-  for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
-    search_one(queries + i * space().input_bytes(), k, ef, scratch, labels + i * k,
-               distances + i * k);
+  // Searches that one thread takes in turns, so that the memory of one arrives while others compute:
+  // 2 gave 1.2 to 1.4 times the queries per second of 1, 4 a little more.
+  constexpr std::size_t kLanes = 4;
+  constexpr std::size_t kIdle = ~std::size_t{0};
+  for_queries(count, num_threads, poll, [&](std::size_t next, std::size_t to) {
+    const Gate::Reader reader(gate_);
+    const std::size_t lanes = std::min(kLanes, to - next);
+    std::array<std::optional<ScratchPool::Lease>, kLanes> leases;
+    std::array<std::size_t, kLanes> asked;
+    const auto query = [&](std::size_t i) { return queries + i * space().input_bytes(); };
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      begin(query(next), k, ef, *leases[lane].emplace(scratch_));
+      asked[lane] = next++;
+    }
+    for (std::size_t busy = lanes; busy > 0;) {
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
+        std::size_t& i = asked[lane];
+        if (i == kIdle || graph_.advance(**leases[lane])) continue;
+        finish(query(i), k, **leases[lane], labels + i * k, distances + i * k);
+        if (next < to) {
+          i = next++;
+          begin(query(i), k, ef, **leases[lane]);
+        } else {
+          i = kIdle;
+          --busy;
+        }
+      }
+    }
   });
 }
 
 void Index::exact_search(const std::byte* queries, std::size_t count, std::size_t k,
                          std::size_t num_threads, const Poll& poll, Label* labels,
                          float* distances) const {
-  for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
+  for_queries(count, num_threads, poll, [&](std::size_t from, std::size_t to) {
+    ScratchPool::Lease lease(scratch_);
     const Space& exact = kept().space();
+    Scratch& scratch = *lease;
     scratch.work.resize(exact.work_bytes());
-    const Query query = exact.prepare(queries + i * exact.input_bytes(), scratch.work.data());
-    const Gate::Reader reader(gate_);
-    const std::vector<Neighbor> hits = annx::exact_search(kept(), query, size_, k);
-    for (std::size_t j = 0; j < k; ++j) {
-      labels[i * k + j] = j < hits.size() ? labels_[hits[j].id] : kNoLabel;
-      distances[i * k + j] =
-          j < hits.size() ? hits[j].distance : std::numeric_limits<float>::infinity();
+    for (std::size_t i = from; i < to; ++i) {
+      const Query query = exact.prepare(queries + i * exact.input_bytes(), scratch.work.data());
+      const Gate::Reader reader(gate_);
+      const std::vector<Neighbor> hits = annx::exact_search(kept(), query, size_, k);
+      for (std::size_t j = 0; j < k; ++j) {
+        labels[i * k + j] = j < hits.size() ? labels_[hits[j].id] : kNoLabel;
+        distances[i * k + j] =
+            j < hits.size() ? hits[j].distance : std::numeric_limits<float>::infinity();
+      }
     }
   });
 }

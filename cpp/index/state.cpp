@@ -1,6 +1,7 @@
 // Index to plain arrays and back.
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "index/index.h"
 
@@ -10,13 +11,17 @@ IndexState Index::export_state() const {
   const Gate::Reader reader(gate_);
   IndexState state;
   const std::size_t stride = space().stride();
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(vectors_.base());
-  state.rows.assign(bytes, bytes + size_ * stride);
+  state.rows.resize(size_ * stride);
+  state.links.resize(size_ * graph_.degree());
+  for (std::size_t i = 0; i < size_; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    std::memcpy(state.rows.data() + i * stride, vectors_.row(slot), stride);
+    std::copy_n(graph_.links_of(slot), graph_.degree(), &state.links[i * graph_.degree()]);
+  }
   if (originals_) {
     const auto* kept = reinterpret_cast<const std::uint8_t*>(originals_->base());
     state.originals.assign(kept, kept + size_ * originals_->space().stride());
   }
-  state.links.assign(graph_.links(), graph_.links() + size_ * graph_.degree());
   state.labels.resize(size_);
   for (std::size_t i = 0; i < size_; ++i) state.labels[i] = labels_[static_cast<Slot>(i)];
   if (normalises()) {
@@ -69,13 +74,18 @@ void Index::import_state(const IndexState& state) {
   vectors_.reserve(rows);
   labels_.reserve(rows, custom);
   if (rows == 0) return;
-  std::memcpy(vectors_.row(0), state.rows.data(), state.rows.size());
+  const std::size_t stride = space().stride();
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    std::memcpy(vectors_.row(slot), state.rows.data() + i * stride, stride);
+    std::copy_n(&state.links[i * graph_.degree()], graph_.degree(), graph_.links_of(slot));
+  }
+  graph_.encode_edges(rows, std::thread::hardware_concurrency());
   if (originals_) {
     std::memcpy(originals_->row(0), state.originals.data(), state.originals.size());
   }
   std::copy(state.norms.begin(), state.norms.end(),
             originals_ ? originals_->norms() : vectors_.norms());
-  std::copy(state.links.begin(), state.links.end(), graph_.links());
   twins_.reserve(rows, kept().base());
   std::size_t twin = 0;
   for (std::size_t i = 0; i < rows; ++i) {
@@ -96,7 +106,7 @@ MemoryUse Index::memory() const {
   const std::size_t norm = normalises() ? sizeof(float) : 0;
   return {size_ * (space().stride() + (originals_ ? 0 : norm)),
           originals_ ? size_ * (originals_->space().stride() + norm) : 0,
-          size_ * graph_.degree() * sizeof(Slot),
+          size_ * std::max(graph_.degree() * sizeof(Slot), graph_.edge_bytes()),
           graph_.upper_bytes(),
           labels_.label_bytes(),
           labels_.table_bytes() + twins_.bytes(),

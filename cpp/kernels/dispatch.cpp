@@ -19,6 +19,9 @@ void improve(KernelTable& table, const KernelTable& by) {
     improve(table.dot[type], by.dot[type]);
   }
   improve(table.hamming, by.hamming);
+  for (unsigned bits = 0; bits < 2; ++bits) {
+    if (by.estimate[bits] != nullptr) table.estimate[bits] = by.estimate[bits];
+  }
 }
 
 KernelTable compose_avx512() {

@@ -57,11 +57,10 @@ float one_block(const typename P::Asked* query, const typename P::Element* row, 
 }
 
 // Four rows share each load of the query; two accumulators a row make the eight chains that two
-// FMA ports of latency 4 need. `next` is prefetched line by line beside the arithmetic.
+// FMA ports of latency 4 need.
 template <class P>
 void four_block(const typename P::Asked* query, const unsigned char* const (&rows)[4],
-                const unsigned char* const (&next)[4], std::size_t dim,
-                const typename P::Bias& bias, float* out) noexcept {
+                std::size_t dim, const typename P::Bias& bias, float* out) noexcept {
   using Element = typename P::Element;
   const Element* r0 = reinterpret_cast<const Element*>(rows[0]);
   const Element* r1 = reinterpret_cast<const Element*>(rows[1]);
@@ -69,14 +68,8 @@ void four_block(const typename P::Asked* query, const unsigned char* const (&row
   const Element* r3 = reinterpret_cast<const Element*>(rows[3]);
   typename P::Acc a0 = P::zero(), a1 = P::zero(), a2 = P::zero(), a3 = P::zero();
   typename P::Acc b0 = P::zero(), b1 = P::zero(), b2 = P::zero(), b3 = P::zero();
-  std::size_t i = 0, line = 0;
+  std::size_t i = 0;
   for (; i + 2 * P::kStep <= dim; i += 2 * P::kStep) {
-    for (; line < i * sizeof(Element) + 1; line += 64) {
-      __builtin_prefetch(next[0] + line);
-      __builtin_prefetch(next[1] + line);
-      __builtin_prefetch(next[2] + line);
-      __builtin_prefetch(next[3] + line);
-    }
     const typename P::Reg q = P::query(query + i);
     a0 = P::step(a0, q, P::row(r0 + i));
     a1 = P::step(a1, q, P::row(r1 + i));
@@ -140,9 +133,7 @@ void many(const void* query, const unsigned char* base, std::size_t stride,
   std::size_t i = 0;
   for (; i + 4 <= count; i += 4) {
     const unsigned char* rows[4] = {row(i), row(i + 1), row(i + 2), row(i + 3)};
-    const auto ahead = [&](std::size_t j) noexcept { return row(j < count ? j : count - 1); };
-    const unsigned char* next[4] = {ahead(i + 4), ahead(i + 5), ahead(i + 6), ahead(i + 7)};
-    four_block<P>(q, rows, next, dim, bias, out + i);
+    four_block<P>(q, rows, dim, bias, out + i);
   }
   for (; i < count; ++i) {
     out[i] = one_block<P>(q, reinterpret_cast<const Element*>(row(i)), dim, bias);
@@ -232,7 +223,29 @@ struct Hamming : BytePolicy<V, std::uint8_t> {
   static Reg step(Reg acc, Reg q, Reg r) noexcept { return V::differ(acc, q, r); }
 };
 
-template <class F, class B, class H>
+// Estimates over E, the edge codes of one instruction set: E::kLanes edges at a time;
+// E::one_bit and E::two_bits(sums, query, codes, groups) write 32 sums; E::combine(query, sums,
+// factors, near, weight, limit, out) turns kLanes of them into estimates and a mask. Products are
+// rounded before they are added, so that every instruction set gives the same floats.
+template <class E, bool kTwoBits>
+std::uint32_t estimate(const EdgeQuery& query, const unsigned char* edges, std::size_t groups,
+                       float near, float weight, float limit, float* out) noexcept {
+  alignas(64) std::int32_t sums[32];
+  const unsigned char* codes = edges + 32 * sizeof(std::uint32_t);
+  if (kTwoBits) {
+    E::two_bits(sums, static_cast<const std::int8_t*>(query.data), codes, groups);
+  } else {
+    E::one_bit(sums, static_cast<const unsigned char*>(query.data), codes, groups);
+  }
+  const auto* factors = reinterpret_cast<const std::uint32_t*>(edges);
+  std::uint32_t mask = 0;
+  for (unsigned j = 0; j < 32; j += E::kLanes) {
+    mask |= E::combine(query, sums + j, factors + j, near, weight, limit, out + j) << j;
+  }
+  return mask;
+}
+
+template <class F, class B, class H, class E>
 constexpr KernelTable table() noexcept {
   return {{kernel<FloatL2<F, float>>(), kernel<FloatL2<F, Half>>(), kernel<FloatL2<F, BFloat>>(),
            kernel<ByteL2<B, std::int8_t>>(), kernel<ByteL2<B, std::uint8_t>>(),
@@ -242,7 +255,9 @@ constexpr KernelTable table() noexcept {
            kernel<ByteDot<B, std::int8_t>>(), kernel<ByteDot<B, std::uint8_t>>(),
            kernel<FloatDot<F, Half, float>>(), kernel<FloatDot<F, std::int8_t, float>>(),
            kernel<FloatDot<F, std::uint8_t, float>>()},
-          kernel<Hamming<H>>()};
+          kernel<Hamming<H>>(),
+          {estimate<E, false>, estimate<E, true>},
+          E::fine};
 }
 
 }  // namespace

@@ -104,8 +104,126 @@ struct Avx2Bits {
   }
 };
 
+struct Avx2Edges {
+  static constexpr unsigned kLanes = 8;
+  static __m256i load(const void* p) noexcept {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+
+  // Bytes are summed in pairs into 16 bits, and their upper halves once more, to be taken off.
+  static void one_bit(std::int32_t* sums, const unsigned char* query, const unsigned char* codes,
+                      std::size_t groups) noexcept {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i even0 = _mm256_setzero_si256(), odd0 = even0, even1 = even0, odd1 = even0;
+    for (std::size_t i = 0; i < 64 * groups; i += 32) {
+      const __m256i code = load(codes + i), table = load(query + i);
+      const __m256i a = _mm256_shuffle_epi8(table, _mm256_and_si256(code, nibble));
+      const __m256i b =
+          _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(code, 4), nibble));
+      even0 = _mm256_add_epi16(even0, a);
+      odd0 = _mm256_add_epi16(odd0, _mm256_srli_epi16(a, 8));
+      even1 = _mm256_add_epi16(even1, b);
+      odd1 = _mm256_add_epi16(odd1, _mm256_srli_epi16(b, 8));
+    }
+    spread(sums, even0, odd0);
+    spread(sums + 16, even1, odd1);
+  }
+
+  static void two_bits(std::int32_t* sums, const std::int8_t* query, const unsigned char* codes,
+                       std::size_t groups) noexcept {
+    // 16-bit lanes take 10 groups of 4 products of pairs, each within 2 x 3 x 128.
+    constexpr std::size_t kGroups = 10;
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i total[4] = {};
+    for (std::size_t from = 0; from < groups; from += kGroups) {
+      const std::size_t to = from + kGroups < groups ? from + kGroups : groups;
+      __m256i sum[4] = {};
+      for (std::size_t g = from; g < to; ++g) {
+        const __m256i q0 = four(query + 16 * g), q1 = four(query + 16 * g + 4);
+        const __m256i q2 = four(query + 16 * g + 8), q3 = four(query + 16 * g + 12);
+        for (unsigned part = 0; part < 4; ++part) {
+          const __m256i code = load(codes + 128 * g + 32 * part);
+          const __m256i near = _mm256_add_epi16(product<0>(code, q0), product<2>(code, q1));
+          const __m256i far = _mm256_add_epi16(product<4>(code, q2), product<6>(code, q3));
+          sum[part] = _mm256_add_epi16(sum[part], _mm256_add_epi16(near, far));
+        }
+      }
+      for (unsigned part = 0; part < 4; ++part) {
+        total[part] = _mm256_add_epi32(total[part], _mm256_madd_epi16(sum[part], ones));
+      }
+    }
+    for (unsigned part = 0; part < 4; ++part) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 8 * part), total[part]);
+    }
+  }
+
+  static std::uint32_t combine(const EdgeQuery& query, const std::int32_t* sums,
+                               const std::uint32_t* factors, float near, float weight, float limit,
+                               float* out) noexcept {
+    const __m256i both = load(factors);
+    const __m256 a = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)));
+    const __m256 b = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+    const __m256 dot =
+        _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(load(sums)), _mm256_set1_ps(query.scale)),
+                      _mm256_set1_ps(query.offset));
+    const __m256 base =
+        _mm256_add_ps(_mm256_set1_ps(near), _mm256_mul_ps(_mm256_set1_ps(weight), a));
+    const __m256 x = _mm256_add_ps(base, _mm256_mul_ps(b, dot));
+    _mm256_storeu_ps(out, x);
+    return static_cast<std::uint32_t>(
+        _mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_LT_OQ)));
+  }
+
+  static float fine(const float* query, const std::int8_t* high, const unsigned char* low,
+                    std::size_t dim) noexcept {
+    const __m256i shifts = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    __m256 sum = _mm256_setzero_ps();
+    for (std::size_t i = 0; i < dim; i += 8) {
+      std::int32_t packed = low[i / 4];
+      if (i + 4 < dim) packed |= low[i / 4 + 1] << 8;
+      const __m256i fine = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(packed), shifts),
+                                            _mm256_set1_epi32(3));
+      std::int8_t last[8] = {};
+      float asked[8] = {};
+      const bool whole = i + 8 <= dim;
+      if (!whole) {
+        copy_tail(last, high + i, dim - i);
+        copy_tail(asked, query + i, dim - i);
+      }
+      const __m256i coarse = _mm256_cvtepi8_epi32(
+          _mm_loadl_epi64(reinterpret_cast<const __m128i*>(whole ? high + i : last)));
+      const __m256i code = _mm256_sub_epi32(_mm256_add_epi32(_mm256_slli_epi32(coarse, 2), fine),
+                                            _mm256_set1_epi32(2));
+      sum = _mm256_fmadd_ps(_mm256_loadu_ps(whole ? query + i : asked), _mm256_cvtepi32_ps(code),
+                            sum);
+    }
+    return Avx2Float::sum(sum);
+  }
+
+ private:
+  static __m256i four(const std::int8_t* query) noexcept {
+    std::int32_t word;
+    __builtin_memcpy(&word, query, sizeof word);
+    return _mm256_set1_epi32(word);
+  }
+  template <int kShift>
+  static __m256i product(__m256i code, __m256i query) noexcept {
+    const __m256i bits = _mm256_and_si256(_mm256_srli_epi16(code, kShift), _mm256_set1_epi8(3));
+    return _mm256_maddubs_epi16(bits, query);
+  }
+  static void spread(std::int32_t* sums, __m256i even, __m256i odd) noexcept {
+    even = _mm256_sub_epi16(even, _mm256_slli_epi16(odd, 8));
+    const __m128i e = _mm_add_epi16(_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1));
+    const __m128i o = _mm_add_epi16(_mm256_castsi256_si128(odd), _mm256_extracti128_si256(odd, 1));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums),
+                        _mm256_cvtepu16_epi32(_mm_unpacklo_epi16(e, o)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 8),
+                        _mm256_cvtepu16_epi32(_mm_unpackhi_epi16(e, o)));
+  }
+};
+
 }  // namespace
 
-constinit const KernelTable kAvx2 = table<Avx2Float, Avx2Byte, Avx2Bits>();
+constinit const KernelTable kAvx2 = table<Avx2Float, Avx2Byte, Avx2Bits, Avx2Edges>();
 
 }  // namespace annx::kernels

@@ -23,6 +23,6 @@ struct PopcntBits {
 
 }  // namespace
 
-constinit const KernelTable kAvx512Popcnt = {{}, {}, kernel<Hamming<PopcntBits>>()};
+constinit const KernelTable kAvx512Popcnt = {{}, {}, kernel<Hamming<PopcntBits>>(), {}, {}};
 
 }  // namespace annx::kernels

@@ -84,8 +84,52 @@ struct ScalarBits {
   static std::int64_t sum(Reg a) noexcept { return static_cast<std::int64_t>(a); }
 };
 
+struct ScalarEdges {
+  static constexpr unsigned kLanes = 1;
+  static void one_bit(std::int32_t* sums, const unsigned char* query, const unsigned char* codes,
+                      std::size_t groups) noexcept {
+    for (unsigned j = 0; j < 32; ++j) {
+      std::int32_t sum = 0;
+      for (std::size_t t = 0; t < 4 * groups; ++t) {
+        const unsigned both = codes[16 * t + j % 16];
+        sum += query[16 * t + (j < 16 ? both & 15U : both >> 4)];
+      }
+      sums[j] = sum;
+    }
+  }
+  static void two_bits(std::int32_t* sums, const std::int8_t* query, const unsigned char* codes,
+                       std::size_t groups) noexcept {
+    for (unsigned j = 0; j < 32; ++j) {
+      std::int32_t sum = 0;
+      for (std::size_t i = 0; i < 16 * groups; ++i) {
+        const unsigned byte = codes[i / 16 * 128 + j / 16 * 64 + j % 16 * 4 + i % 4];
+        sum += static_cast<std::int32_t>(byte >> (i % 16 / 4 * 2) & 3U) * query[i];
+      }
+      sums[j] = sum;
+    }
+  }
+  static std::uint32_t combine(const EdgeQuery& query, const std::int32_t* sum,
+                               const std::uint32_t* factors, float near, float weight, float limit,
+                               float* out) noexcept {
+    const float a = __builtin_bit_cast(float, *factors & 0xffff0000U);
+    const float b = __builtin_bit_cast(float, *factors << 16);
+    const float dot = static_cast<float>(*sum) * query.scale + query.offset;
+    *out = (near + weight * a) + b * dot;
+    return *out < limit ? 1 : 0;
+  }
+  static float fine(const float* query, const std::int8_t* high, const unsigned char* low,
+                    std::size_t dim) noexcept {
+    float sum = 0;
+    for (std::size_t i = 0; i < dim; ++i) {
+      const int code = 4 * high[i] + (low[i / 4] >> (i % 4 * 2) & 3) - 2;
+      sum += query[i] * static_cast<float>(code);
+    }
+    return sum;
+  }
+};
+
 }  // namespace
 
-constinit const KernelTable kScalar = table<ScalarFloat, ScalarByte, ScalarBits>();
+constinit const KernelTable kScalar = table<ScalarFloat, ScalarByte, ScalarBits, ScalarEdges>();
 
 }  // namespace annx::kernels

@@ -16,6 +16,8 @@ constexpr double kLargestSquare = FLT_MAX / 4.0;
 // Beneath it 1 / |row| overflows float32.
 constexpr double kNoDirection = 1e-76;
 
+}  // namespace
+
 double element(const void* row, std::size_t i, Codec codec) noexcept {
   switch (codec) {
     case Codec::kF32:
@@ -30,8 +32,6 @@ double element(const void* row, std::size_t i, Codec codec) noexcept {
       return static_cast<const std::uint8_t*>(row)[i];
   }
 }
-
-}  // namespace
 
 std::size_t element_bytes(Codec codec) {
   switch (codec) {

@@ -14,6 +14,9 @@ namespace annx {
 std::size_t element_bytes(Codec codec);
 kernels::Type kernel_type(Codec codec);
 
+// Element i of a row, exactly; not for packed bits.
+double element(const void* row, std::size_t i, Codec codec) noexcept;
+
 float from_half(std::uint16_t bits) noexcept;
 // To nearest, ties to even; infinite above 65504.
 std::uint16_t to_half(float value) noexcept;

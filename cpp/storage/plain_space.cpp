@@ -91,10 +91,10 @@ class PlainSpace : public Space {
     return query;
   }
 
-  void distances(const Query& query, const std::byte* base, const Slot* slots, std::size_t count,
-                 float* out) const noexcept override {
+  void distances(const Query& query, const std::byte* base, std::size_t pitch, const Slot* slots,
+                 std::size_t count, float* out) const noexcept override {
     const kernels::Kernel& kernel = query.wide ? wide_kernel_ : kernel_;
-    kernel.many(query.data, reinterpret_cast<const unsigned char*>(base), stride(), slots, count,
+    kernel.many(query.data, reinterpret_cast<const unsigned char*>(base), pitch, slots, count,
                 columns(), out);
     if (metric() == Metric::kL2 || metric() == Metric::kHamming) return;
     if (!scaled_) {
@@ -103,11 +103,25 @@ class PlainSpace : public Space {
     }
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t slot = slots != nullptr ? slots[i] : i;
-      out[i] = 1 - out[i] * query.scale * scale_of(base + slot * stride());
+      out[i] = 1 - out[i] * query.scale * scale_of(base + slot * pitch);
     }
   }
 
+  void unpack(const std::byte* stored, float* x) const noexcept override {
+    unpack(stored, codec_, scaled_ ? scale_of(stored) : 1.0F, x);
+  }
+  void unpack(const Query& query, float* x) const noexcept override {
+    unpack(static_cast<const std::byte*>(query.data), query.wide ? Codec::kF32 : codec_,
+           query.scale, x);
+  }
+
  private:
+  void unpack(const std::byte* from, Codec codec, float scale, float* x) const noexcept {
+    for (std::size_t i = 0; i < columns(); ++i) {
+      x[i] = scale * static_cast<float>(element(from, i, codec));
+    }
+  }
+
   bool is_whole(const float* x) const noexcept {
     const float low = codec_ == Codec::kI8 ? -128.0F : 0.0F;
     bool whole = true;

@@ -47,10 +47,23 @@ class Space {
   // Standard deviation of the distance to a stored row; 0 where distances are exact.
   virtual float error(const Query&, const std::byte*) const noexcept { return 0; }
 
-  // Distances of rows base + slots[i] * stride(), or of `count` rows in sequence if `slots` is
-  // null.
-  virtual void distances(const Query& query, const std::byte* base, const Slot* slots,
-                         std::size_t count, float* out) const noexcept = 0;
+  // Distances of rows base + slots[i] * pitch, or of `count` rows in sequence if `slots` is null.
+  virtual void distances(const Query& query, const std::byte* base, std::size_t pitch,
+                         const Slot* slots, std::size_t count, float* out) const noexcept = 0;
+
+  // Rows hold more than distances() reads, and sharper() reads all of it.
+  virtual bool has_more() const noexcept { return false; }
+  // As distances(), for a query that prepare() made.
+  virtual void sharper(const Query& query, const std::byte* base, std::size_t pitch,
+                       const Slot* slots, std::size_t count, float* out) const noexcept {
+    distances(query, base, pitch, slots, count, out);
+  }
+
+  // The vector behind a stored row, as columns() numbers whose distances are those of rows, up to
+  // one rotation of all vectors alike; it is a random one already where is_rotated().
+  virtual void unpack(const std::byte* stored, float* x) const noexcept = 0;
+  virtual void unpack(const Query& query, float* x) const noexcept = 0;
+  virtual bool is_rotated() const noexcept { return false; }
 
  protected:
   Space(Metric metric, std::size_t columns, std::size_t input_bytes, std::size_t stride,
@@ -74,7 +87,9 @@ class Space {
 // distances are exact for what is stored.
 std::unique_ptr<const Space> make_plain_space(std::size_t dim, Metric metric, Codec codec,
                                               bool wide);
-// float32 in, rotated and rounded to 8 bits with a scale per vector.
-std::unique_ptr<const Space> make_scaled_space(std::size_t dim, Metric metric, std::uint64_t seed);
+// float32 in, rotated and rounded to 8 bits with a scale per vector; with `more`, to 10 bits, of
+// which distances() reads 8.
+std::unique_ptr<const Space> make_scaled_space(std::size_t dim, Metric metric, std::uint64_t seed,
+                                               bool more);
 
 }  // namespace annx

@@ -28,9 +28,9 @@ std::uint64_t hash(const std::byte* row, std::size_t bytes) noexcept {
 }  // namespace
 
 std::size_t Twins::place(Slot slot, const std::byte* base) const noexcept {
-  const std::byte* row = base + slot * stride_;
-  std::size_t i = hash(row, stride_) & mask_;
-  while (table_[i] != 0 && std::memcmp(base + (table_[i] - 1) * stride_, row, stride_) != 0) {
+  const std::byte* row = base + slot * pitch_;
+  std::size_t i = hash(row, bytes_) & mask_;
+  while (table_[i] != 0 && std::memcmp(base + (table_[i] - 1) * pitch_, row, bytes_) != 0) {
     i = (i + 1) & mask_;
   }
   return i;

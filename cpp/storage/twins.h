@@ -14,7 +14,8 @@ namespace annx {
 
 class Twins {
  public:
-  explicit Twins(std::size_t stride) : stride_(stride) {}
+  // Of rows of `bytes` bytes, `pitch` apart.
+  Twins(std::size_t bytes, std::size_t pitch) : bytes_(bytes), pitch_(pitch) {}
 
   // Room in the table of contents for `rows` representatives, found again under `base`.
   void reserve(std::size_t rows, const std::byte* base);
@@ -36,7 +37,8 @@ class Twins {
  private:
   std::size_t place(Slot slot, const std::byte* base) const noexcept;
 
-  std::size_t stride_;
+  std::size_t bytes_;
+  std::size_t pitch_;
   std::unordered_map<Slot, std::vector<Slot>> groups_;
   std::size_t count_ = 0;
   // Open addressing by linear probing over representatives; slot + 1, or 0 where empty.

@@ -1,4 +1,5 @@
-// The stored rows of an index, by slot.
+// The stored rows of an index, by slot. Each may be led by bytes of another owner, so that one
+// sequential read gets both.
 #pragma once
 
 #include <cstddef>
@@ -13,18 +14,26 @@ namespace annx {
 
 class Vectors {
  public:
-  explicit Vectors(std::unique_ptr<const Space> space) : space_(std::move(space)) {}
+  // `lead`: bytes before each row, a multiple of 64 and 64-byte aligned.
+  explicit Vectors(std::unique_ptr<const Space> space, std::size_t lead = 0)
+      : space_(std::move(space)),
+        lead_(lead),
+        pitch_(lead == 0 ? space_->stride() : (lead + space_->stride() + 63) / 64 * 64) {}
 
   const Space& space() const noexcept { return *space_; }
-  const std::byte* base() const noexcept { return rows_.data(); }
-  const std::byte* row(Slot slot) const noexcept { return base() + slot * space_->stride(); }
-  std::byte* row(Slot slot) noexcept { return rows_.data() + slot * space_->stride(); }
+  // Bytes from one row to the next.
+  std::size_t pitch() const noexcept { return pitch_; }
+  const std::byte* base() const noexcept { return rows_.data() + lead_; }
+  const std::byte* row(Slot slot) const noexcept { return base() + slot * pitch_; }
+  std::byte* row(Slot slot) noexcept { return rows_.data() + lead_ + slot * pitch_; }
+  const std::byte* lead(Slot slot) const noexcept { return rows_.data() + slot * pitch_; }
+  std::byte* lead(Slot slot) noexcept { return rows_.data() + slot * pitch_; }
   float norm(Slot slot) const noexcept { return space_->normalises() ? norms_[slot] : 1; }
   float* norms() noexcept { return norms_.data(); }
 
   std::size_t capacity() const noexcept { return capacity_; }
   void reserve(std::size_t rows) {
-    rows_.grow(rows * space_->stride());
+    rows_.grow(rows * pitch_);
     if (space_->normalises()) norms_.grow(rows);
     capacity_ = rows;
   }
@@ -36,16 +45,18 @@ class Vectors {
   Query query(Slot slot) const noexcept { return space_->from_stored(row(slot)); }
   void distances(const Query& query, const Slot* slots, std::size_t count,
                  float* out) const noexcept {
-    space_->distances(query, base(), slots, count, out);
+    space_->distances(query, base(), pitch_, slots, count, out);
   }
   float distance(const Query& query, Slot slot) const noexcept {
     float out;
-    space_->distances(query, row(slot), nullptr, 1, &out);
+    space_->distances(query, row(slot), pitch_, nullptr, 1, &out);
     return out;
   }
 
  private:
   std::unique_ptr<const Space> space_;
+  std::size_t lead_;
+  std::size_t pitch_;
   Buffer rows_;
   Array<float> norms_;
   std::size_t capacity_ = 0;

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from annx._backends.base import (
     NO_LINK,
+    SCALED,
     SLOT_MASK,
     STORAGE_DTYPES,
     TREE_FLAG,
@@ -86,7 +87,7 @@ def _check_labels(labels: NDArray[np.int64]) -> None:
 
 
 def _check_rows(config: Config, state: State) -> None:
-    if config.codec == "sq8":
+    if config.codec in SCALED:
         _check_codes(config, state.rows)
     else:
         _check_elements(config, config.codec, state.rows, config.has_norms, "row")
@@ -131,13 +132,19 @@ def _check_unit(
 
 
 def _check_codes(config: Config, rows: NDArray[np.uint8]) -> None:
+    padded = (config.dim + 3) // 4 * 4
     for first, block in _blocks(rows):
-        _refuse(block[:, config.dim : -8] != 0, first, "row", "padding is not zero")
+        _refuse(block[:, config.dim : padded] != 0, first, "row", "padding is not zero")
         factors = np.ascontiguousarray(block[:, -8:]).view(np.float32).astype(np.float64)
         lengths, steps = factors.T
         fine = np.isfinite(factors).all(axis=1) & (lengths >= 0) & (steps > 0)
         _refuse(~fine, first, "row", "length or step is not finite and positive")
         values = block[:, : config.dim].view(np.int8).astype(np.float32)
+        if config.codec == "sq10":
+            low = (block[:, padded:-8, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3
+            low = low.reshape(len(block), -1)
+            _refuse(low[:, config.dim :] != 0, first, "row", "padding is not zero")
+            values += (low[:, : config.dim].astype(np.float32) - 2) / 4
         coded = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
         if config.metric == "l2":
             lengths, steps = np.sqrt(lengths), steps / math.sqrt(2)
@@ -167,7 +174,7 @@ def _check_twins(config: Config, state: State) -> NDArray[np.bool_]:
     # Without the scale, whose last digit depends on who computed it; that of codes says
     # how far the row is from those with equal codes.
     size = config.columns * STORAGE_DTYPES[config.kept_codec].itemsize
-    elements = kept if config.kept_codec == "sq8" else kept[:, :size]
+    elements = kept if config.kept_codec in SCALED else kept[:, :size]
     step = max(1, _BLOCK // elements.shape[1])
     for first in range(0, len(slots), step):
         part = slice(first, first + step)

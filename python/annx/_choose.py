@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx import _validate
-from annx._backends.base import STORAGE_DTYPES, Config
+from annx._backends.base import SCALED, STORAGE_DTYPES, Config
 from annx.errors import ParameterError
 
 #: What `codec` may be besides the codecs themselves.
-PRESETS = ("auto", "compact")
+PRESETS = ("auto", "compact", "turbo")
 KEEP = ("auto", "f16", "f32", "none")
 
 #: Beneath this dimension float32 rows take few cache lines, and codes save little.
 _CODES_FROM_DIM = 32
+#: From this dimension on, codes of edges have 1 bit a dimension: 2 would more than
+#: double the memory of float32 rows, and the estimates of 1 are good enough.
+_ONE_BIT_FROM_DIM = 512
 #: Largest magnitudes of a row between which float16 holds it to 11 bits.
 _HALF_RANGE = (2.0**-8, 65504.0)
 #: Mean |x|^2 over mean |x - mean|^2 from which codes lose too much. A code errs by some
@@ -68,9 +71,10 @@ def initial(config: Config, codec: Any, keep: Any) -> tuple[Choice, str | None]:
     else:
         why = "asked for"
     _validate.pair(name, config.metric, config.dim)
-    if name != "sq8" and kept not in ("auto", "none"):
-        raise ParameterError(f"keep_vectors={kept!r} goes with codec 'sq8', got {name!r}")
-    keep_as = {"auto": "f16", "none": ""}.get(kept, kept) if name == "sq8" else ""
+    if name not in SCALED and kept not in ("auto", "none"):
+        raise ParameterError(f"keep_vectors={kept!r} goes with codecs {SCALED}, got {name!r}")
+    default = "f16" if name == "sq8" else ""
+    keep_as = {"auto": default, "none": ""}.get(kept, kept) if name in SCALED else ""
     return Choice(replace(config, codec=name, keep=keep_as), why), None
 
 
@@ -85,26 +89,33 @@ def by_rows(config: Config, preset: str, keep: str, rows: NDArray[np.float32]) -
         The user's `keep_vectors`.
     rows : ndarray of shape (n, dim), float32
     """
+    edge_bits, beside = 0, ""
+    if preset == "turbo":
+        edge_bits = 2 if config.dim < _ONE_BIT_FROM_DIM else 1
+        beside = f", neighbours' codes of {edge_bits} bits beside each row"
     for codec in ("u8", "i8"):
         if keep in ("auto", "none") and _is_whole(rows, codec):
             low, high = np.iinfo(STORAGE_DTYPES[codec]).min, np.iinfo(STORAGE_DTYPES[codec]).max
             why = f"{preset}: every value is a whole number from {low} to {high}, kept exactly"
-            return Choice(replace(config, codec=codec, keep="", wide=True), why)
+            chosen = replace(config, codec=codec, keep="", wide=True, edge_bits=edge_bits)
+            return Choice(chosen, why + beside)
     if keep in ("auto", "none") and _is_far_off(config, rows):
         why = f"{preset}: the vectors lie far from 0 beside their spread, where codes lose too much"
-        return Choice(replace(config, codec="f32", keep="", wide=False), why)
-    if preset == "compact" and keep in ("auto", "none"):
-        why = "compact: 8-bit codes alone; distances are those of the codes"
-        return Choice(replace(config, codec="sq8", keep="", wide=False), why)
-    if config.dim < _CODES_FROM_DIM and keep == "auto":
-        why = f"{preset}: dim below {_CODES_FROM_DIM}, where codes would save little"
-        return Choice(replace(config, codec="f32", keep="", wide=False), why)
+        return Choice(replace(config, codec="f32", keep="", wide=False, edge_bits=0), why)
     kept = keep if keep in ("f16", "f32") else ""
-    if keep == "auto":
-        kept = "f16" if _fits_half(rows) else "f32"
+    if preset == "auto":
+        if config.dim < _CODES_FROM_DIM and keep == "auto":
+            why = f"{preset}: dim below {_CODES_FROM_DIM}, where codes would save little"
+            return Choice(replace(config, codec="f32", keep="", wide=False), why)
+        if keep == "auto":
+            kept = "f16" if _fits_half(rows) else "f32"
+    codec = "sq8" if kept else "sq10"
     held = f"; vectors kept as {kept} for exact distances" if kept else ""
-    why = f"{preset}: 8-bit codes to walk the graph{held}"
-    return Choice(replace(config, codec="sq8", keep=kept, wide=False), why)
+    why = f"{preset}: 8-bit codes to walk the graph{beside}{held}"
+    if not kept:
+        why += "; distances are those of 10-bit codes"
+    chosen = replace(config, codec=codec, keep=kept, wide=False, edge_bits=edge_bits)
+    return Choice(chosen, why)
 
 
 def fits(config: Config, rows: NDArray[Any]) -> bool:
@@ -117,9 +128,11 @@ def fits(config: Config, rows: NDArray[Any]) -> bool:
 def wider(config: Config, keep: str, rows: NDArray[np.float32]) -> Config:
     """Configure for rows that do not fit."""
     kept = {"none": "", "f16": "f16", "f32": "f32"}.get(keep)
+    if kept is None and config.edge_bits:
+        kept = ""
     if kept is None:
         kept = "f16" if config.wide and _fits_half(rows) else "f32"
-    return replace(config, codec="sq8", keep=kept, wide=False)
+    return replace(config, codec="sq8" if kept else "sq10", keep=kept, wide=False)
 
 
 def _is_far_off(config: Config, rows: NDArray[np.float32]) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx import _validate
-from annx._backends.base import MAX_ROWS, Config, Level, State
+from annx._backends.base import EDGE_CODECS, MAX_ROWS, SCALED, Config, Level, State
 from annx._check import check_state
 from annx.errors import AnnxError, BackendError, FormatError
 
@@ -32,8 +32,8 @@ VERSION = 1
 
 # magic, version, crc32, required features, optional features, sections, dim, M,
 # ef_construction, ef_search, metric, codec, keep, wide, seed, rows, entry,
-# preset, keep_vectors
-_HEADER = struct.Struct("<8sIIIIIIIIIBBBBQQIBB10x")
+# preset, keep_vectors, edge bits
+_HEADER = struct.Struct("<8sIIIIIIIIIBBBBQQIBBB9x")
 _CRC = slice(12, 16)
 # name, element type, required, crc32, offset, length
 _SECTION = struct.Struct("<8sBB2xIQQ")
@@ -46,9 +46,9 @@ _TUNING = "tuning"
 
 # A name's place here is its number in the file.
 _METRICS = ("l2", "ip", "cosine", "hamming")
-_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1", "sq8")
+_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1", "sq8", "sq10")
 _KEEPS = ("", "f16", "f32")
-_PRESETS = (None, "auto", "compact")
+_PRESETS = (None, "auto", "compact", "turbo")
 _WISHES = ("auto", "f16", "f32", "none")
 _TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.uint8),
@@ -251,6 +251,7 @@ def _write(file: BinaryIO, stored: Stored) -> None:
         state.entry,
         _PRESETS.index(stored.preset),
         _WISHES.index(stored.keep),
+        config.edge_bits,
     )
     position = file.write(_with_crc(head + table))
     for place, array in zip(places, arrays.values(), strict=True):
@@ -309,8 +310,8 @@ def _read_head(file: _Reader, size: int) -> tuple[bytes, int]:
         raise FormatError("the header's checksum does not match")
     if required:
         raise FormatError(f"needs features of a newer annx (flags {required:#x})")
-    if any(fixed[70:]):
-        raise FormatError("offset 70: reserved bytes are not zero")
+    if any(fixed[71:]):
+        raise FormatError("offset 71: reserved bytes are not zero")
     return head, count
 
 
@@ -343,6 +344,7 @@ def _read_table(head: bytes, count: int, size: int) -> Iterator[_Section]:
 def _parameters(head: bytes) -> tuple[Config, int, int, int]:
     fields = _HEADER.unpack_from(head)
     dim, m, ef_construction, ef_search, metric, codec, keep, wide, seed, n, entry = fields[6:17]
+    edge_bits = fields[19]
     try:
         if metric >= len(_METRICS) or codec >= len(_CODECS) or keep >= len(_KEEPS) or wide > 1:
             raise FormatError(f"unknown metric {metric}, codec {codec}, keep {keep} or wide {wide}")
@@ -353,18 +355,20 @@ def _parameters(head: bytes) -> tuple[Config, int, int, int]:
         _validate.integer(n, "rows", 0, MAX_ROWS)
         name = _CODECS[codec]
         _validate.pair(name, _METRICS[metric], dim)
-        if keep and name != "sq8":
-            raise FormatError(f"keep goes with codec sq8 alone, got {name}")
+        if keep and name not in SCALED:
+            raise FormatError(f"keep goes with codecs sq8 and sq10 alone, got {name}")
+        if edge_bits > 2 or (edge_bits and name not in EDGE_CODECS):
+            raise FormatError(f"unknown edge bits {edge_bits} with codec {name}")
         if wide and name not in ("i8", "u8"):
             raise FormatError(f"wide goes with codecs i8 and u8 alone, got {name}")
     except AnnxError as error:
         raise FormatError(f"header: {error}") from None
     shape = (dim, _METRICS[metric], name, m, ef_construction, seed)
-    return Config(*shape, _KEEPS[keep], bool(wide)), ef_search, n, entry
+    return Config(*shape, _KEEPS[keep], bool(wide), edge_bits), ef_search, n, entry
 
 
 def _wish(head: bytes, config: Config, n: int) -> tuple[str | None, str]:
-    preset, keep = _HEADER.unpack_from(head)[17:]
+    preset, keep = _HEADER.unpack_from(head)[17:19]
     if preset >= len(_PRESETS) or keep >= len(_WISHES):
         raise FormatError(f"header: unknown preset {preset} or keep_vectors {keep}")
     if preset and (n or config.codec != "f32"):

@@ -24,7 +24,12 @@ STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
     "u8": np.dtype(np.uint8),
     "b1": np.dtype(np.uint8),
     "sq8": np.dtype(np.int8),
+    "sq10": np.dtype(np.int8),
 }
+#: Codecs that rotate and round, with a scale for each row.
+SCALED = ("sq8", "sq10")
+#: Codecs whose rows may have codes of their neighbours beside them.
+EDGE_CODECS = (*SCALED, "i8", "u8")
 
 #: A link that points nowhere: pads the rows of ``links``.
 NO_LINK = np.uint32(0xFFFFFFFF)
@@ -54,19 +59,23 @@ class Config:
         ``"l2"``, ``"ip"``, ``"cosine"``, or ``"hamming"`` (with ``b1`` alone).
     codec : str
         A key of :data:`STORAGE_DTYPES`: how the rows that the graph is walked on are
-        stored. ``sq8``: rotated and rounded to 8 bits, with a scale for each row.
+        stored. ``sq8``: rotated and rounded to 8 bits, with a scale for each row;
+        ``sq10``: to 10, of which the walk reads 8 and the final comparison all.
     M : int
         Links of a node on the upper levels; level 0 has ``2 * M``.
     ef_construction : int
         Width of the beam that looks for a new node's neighbours.
     seed : int
-        Decides the level of each node, and the rotation of ``sq8``.
+        Decides the level of each node, and rotations.
     keep : {"", "f16", "f32"}
-        With ``sq8``: the element type in which the vectors are kept too, so that the
+        With a scaled codec: the element type in which the vectors are kept too, so that the
         nearest hits are compared exactly. ``""``: they are not.
     wide : bool
         With ``i8`` and ``u8``: rows and queries are float32 all the same; rows are whole
         numbers in range, queries any.
+    edge_bits : {0, 1, 2}
+        Bits a dimension of the codes of neighbours beside each row's links, which an
+        engine may make for itself; 0: none.
     """
 
     dim: int
@@ -77,11 +86,12 @@ class Config:
     seed: int
     keep: str = ""
     wide: bool = False
+    edge_bits: int = 0
 
     @property
     def input_codec(self) -> str:
         """Codec whose element type rows and queries come in."""
-        return "f32" if self.wide or self.codec == "sq8" else self.codec
+        return "f32" if self.wide or self.codec in SCALED else self.codec
 
     @property
     def kept_codec(self) -> str:
@@ -96,7 +106,7 @@ class Config:
     @property
     def has_scale(self) -> bool:
         """Whether a float32 ``1 / |row|`` follows the elements of a stored row."""
-        return self.metric == "cosine" and self.codec not in ("f32", "sq8")
+        return self.metric == "cosine" and self.codec not in ("f32", *SCALED)
 
     @property
     def has_norms(self) -> bool:
@@ -107,13 +117,15 @@ class Config:
     def row_stride(self) -> int:
         """Bytes of one stored row: elements, zeros up to a multiple of 4, factors.
 
-        The factors are a scale where `has_scale`; for ``sq8`` two float32, length and
+        The factors are a scale where `has_scale`; for scaled codecs two float32, length and
         step: ``|x|^2`` and ``sqrt(2) * s`` under l2, ``|x|`` and ``s`` otherwise, where
-        ``s`` is the step of a code.
+        ``s`` is the step of a code. ``sq10`` has 4 bytes for each 16 dimensions before
+        them, the 2 lower bits of its codes.
         """
         size = self.columns * STORAGE_DTYPES[self.codec].itemsize
-        factors = 8 if self.codec == "sq8" else 4 if self.has_scale else 0
-        return (size + 3) // 4 * 4 + factors
+        low = (self.dim + 15) // 16 * 4 if self.codec == "sq10" else 0
+        factors = 8 if self.codec in SCALED else 4 if self.has_scale else 0
+        return (size + 3) // 4 * 4 + low + factors
 
     @property
     def kept_stride(self) -> int:

@@ -27,6 +27,7 @@ class NativeCore(_native.Core):
             config.seed,
             config.keep,
             config.wide,
+            config.edge_bits,
         )
         self._config = config
 

@@ -1,0 +1,197 @@
+#include "graph/edges.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/dispatch.h"
+
+namespace annx {
+namespace {
+
+// The step of the best 4-level quantiser of a normal variable (Max, IRE Trans. 1960, table I).
+constexpr float kStep = 0.9957F;
+
+// Sums in lanes, which the compiler may keep in vectors.
+constexpr std::size_t kLanes = 8;
+using Lanes = std::array<float, kLanes>;
+
+float total(const Lanes& x) noexcept {
+  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
+
+// Rounded to nearest even; finite stays finite.
+std::uint32_t to_bfloat(float x) noexcept {
+  const auto bits = std::bit_cast<std::uint32_t>(std::clamp(x, -1e38F, 1e38F));
+  return (bits + 0x7fffU + (bits >> 16 & 1U)) >> 16;
+}
+
+}  // namespace
+
+EdgeCodes::EdgeCodes(const Space& space, std::size_t degree, unsigned bits, std::uint64_t seed)
+    : metric_(space.metric()),
+      dim_(space.columns()),
+      bits_(bits),
+      groups_((dim_ + 15) / 16),
+      blocks_((degree + kBlock - 1) / kBlock),
+      block_bytes_(kBlock * sizeof(std::uint32_t) + groups_ * 64 * bits),
+      rotation_(space.is_rotated() ? std::nullopt : std::make_optional<Rotation>(dim_, seed)),
+      estimate_(kernels::selected_table().estimate[bits - 1]) {}
+
+// With c the node, r the difference to a neighbour, u its code (centred) and F = |r|^2 / <r, u>, so
+// that F <x, u> estimates <x, r> without bias over rotations:
+//   l2:  |q - c - r|^2 = |q - c|^2 + (|r|^2 + 2 F <c, u>) - 2 F <q, u>
+//   dot: 1 - <q, c + r> = (1 - <q, c>) + w (F <c, u> - <c, r>) - F <q, u>
+// for any w; the w that makes q - w c shortest has the least error (see weight()).
+void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to) const {
+  const std::size_t padded = groups_ * 16;
+  std::vector<float> centre(padded), r(padded);
+  std::vector<std::uint8_t> code(padded);
+  vectors.space().unpack(vectors.row(node), centre.data());
+  rotate(centre.data());
+  std::byte* lead = vectors.lead(node);
+  const auto* links = reinterpret_cast<const Slot*>(lead);
+  for (std::size_t place = from; place < to; ++place) {
+    auto* block = const_cast<unsigned char*>(codes(lead, place / kBlock));
+    if (links[place] == kNoLink) {
+      std::fill(code.begin(), code.end(), std::uint8_t{0});
+      write(block, place % kBlock, code, 0, 0);
+      continue;
+    }
+    vectors.space().unpack(vectors.row(links[place] & kSlotMask), r.data());
+    rotate(r.data());
+    Lanes squares{};
+    for (std::size_t i = 0; i < padded; i += kLanes) {
+      for (std::size_t l = 0; l < kLanes; ++l) {
+        r[i + l] -= centre[i + l];
+        squares[l] += r[i + l] * r[i + l];
+      }
+    }
+    const float square = total(squares);
+    const float step = kStep * std::sqrt(square / static_cast<float>(dim_));
+    const float inverse = step > 0x1p-119F ? 1 / step : 0;
+    const float middle = bits_ == 1 ? 0.5F : 1.5F;
+    Lanes alongs{}, owns{}, asides{};  // <r, u>, <c, u>, <c, r>
+    for (std::size_t i = 0; i < padded; i += kLanes) {
+      for (std::size_t l = 0; l < kLanes; ++l) {
+        const float x = r[i + l], c = centre[i + l];
+        const int level = bits_ == 1 ? static_cast<int>(x > 0)
+                                     : static_cast<int>(std::clamp(x * inverse + 2, 0.0F, 3.0F));
+        const float u = static_cast<float>(level) - middle;
+        code[i + l] = static_cast<std::uint8_t>(level);
+        alongs[l] += x * u;
+        owns[l] += c * u;
+        asides[l] += c * x;
+      }
+    }
+    const float along = total(alongs);
+    const float factor = along > 0 ? square / along : 0;  // 0 for a copy of the node
+    if (metric_ == Metric::kL2) {
+      write(block, place % kBlock, code, square + 2 * factor * total(owns), -2 * factor);
+    } else {
+      write(block, place % kBlock, code, factor * total(owns) - total(asides), -factor);
+    }
+  }
+}
+
+void EdgeCodes::write(unsigned char* block, std::size_t place, const std::vector<std::uint8_t>& code,
+                      float a, float b) const noexcept {
+  const std::uint32_t factors = to_bfloat(a) << 16 | to_bfloat(b);
+  std::memcpy(block + place * sizeof factors, &factors, sizeof factors);
+  unsigned char* codes = block + kBlock * sizeof factors;
+  if (bits_ == 1) {
+    const unsigned shift = place < 16 ? 0 : 4;
+    for (std::size_t t = 0; t < 4 * groups_; ++t) {
+      const std::uint8_t* four = &code[4 * t];
+      const unsigned bits = four[0] | four[1] << 1U | four[2] << 2U | four[3] << 3U;
+      unsigned char& byte = codes[16 * t + place % 16];
+      byte = static_cast<unsigned char>((byte & 0xf0U >> shift) | bits << shift);
+    }
+    return;
+  }
+  for (std::size_t g = 0; g < groups_; ++g) {
+    unsigned char* bytes = codes + 128 * g + place / 16 * 64 + place % 16 * 4;
+    const std::uint8_t* dims = &code[16 * g];
+    for (std::size_t e = 0; e < 4; ++e) {
+      bytes[e] = static_cast<unsigned char>(dims[e] | dims[4 + e] << 2U | dims[8 + e] << 4U |
+                                            dims[12 + e] << 6U);
+    }
+  }
+}
+
+std::size_t EdgeCodes::work_bytes() const noexcept {
+  // The query as floats, then int8 or tables.
+  return groups_ * 16 * (sizeof(float) + (bits_ == 1 ? 4 : 1));
+}
+
+kernels::EdgeQuery EdgeCodes::prepare(const Space& space, const Query& query,
+                                      std::byte* work) const noexcept {
+  auto* x = reinterpret_cast<float*>(work);
+  const std::size_t padded = groups_ * 16;
+  space.unpack(query, x);
+  rotate(x);
+  std::fill(x + dim_, x + padded, 0.0F);
+  std::byte* data = work + padded * sizeof(float);
+  float total = 0;
+  if (bits_ == 2) {
+    float largest = 0x1p-100F;
+    for (std::size_t i = 0; i < padded; ++i) largest = std::max(largest, std::abs(x[i]));
+    auto* codes = reinterpret_cast<std::int8_t*>(data);
+    const float inverse = 127 / largest;
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < padded; ++i) {
+      // Magic-number rounding to nearest even: vectorises without SSE4.1.
+      const auto bits = std::bit_cast<std::int32_t>(x[i] * inverse + 0x1.8p23F) - 0x4b400000;
+      codes[i] = static_cast<std::int8_t>(bits);
+      sum += bits;
+    }
+    const float scale = largest / 127;
+    return {data, scale, -1.5F * scale * static_cast<float>(sum)};
+  }
+  // Each table holds the sums of all subsets of 4 elements, above the least of them, in units that
+  // keep an entry within a byte and the sum of all within 16 bits.
+  const std::size_t tables = padded / 4;
+  float least = 0, widest = 0x1p-100F;
+  for (std::size_t t = 0; t < tables; ++t) {
+    float low = 0, high = 0;
+    for (std::size_t e = 0; e < 4; ++e) {
+      low += std::min(x[4 * t + e], 0.0F);
+      high += std::max(x[4 * t + e], 0.0F);
+      total += x[4 * t + e];
+    }
+    least += low;
+    widest = std::max(widest, high - low);
+  }
+  const float units = std::min(255.0F, 65535.0F / static_cast<float>(tables) - 1) / widest;
+  auto* bytes = reinterpret_cast<std::uint8_t*>(data);
+  for (std::size_t t = 0; t < tables; ++t) {
+    float low = 0.5F;  // rounds
+    float part[4];
+    for (std::size_t e = 0; e < 4; ++e) {
+      part[e] = x[4 * t + e] * units;
+      low -= std::min(part[e], 0.0F);
+    }
+    float sums[16];
+    sums[0] = low;
+    for (std::size_t e = 0; e < 4; ++e) {
+      const std::size_t half = std::size_t{1} << e;
+      for (std::size_t s = 0; s < half; ++s) sums[half + s] = sums[s] + part[e];
+    }
+    for (std::size_t s = 0; s < 16; ++s) {
+      bytes[16 * t + s] = static_cast<std::uint8_t>(static_cast<std::int32_t>(sums[s]));
+    }
+  }
+  return {data, 1 / units, least - 0.5F * total};
+}
+
+// Under dot products q - w c is shortest for w = <q, c> / |c|^2.
+float EdgeCodes::weight(const Vectors& vectors, Slot node, float distance) const noexcept {
+  if (metric_ == Metric::kL2) return 1;
+  if (metric_ == Metric::kCosine) return 1 - distance;
+  const float square = 1 - vectors.distance(vectors.query(node), node);
+  return square > 0 ? (1 - distance) / square : 1;
+}
+
+}  // namespace annx
