@@ -2,18 +2,24 @@
 // pruned, joined with their reverse edges, and refined by one pass of searches. After PiPNN (arXiv
 // 2602.21247) and Vamana's second pass (Subramanya et al., NeurIPS 2019).
 #include <algorithm>
+#include <limits>
 #include <span>
 
 #include "base/thread_pool.h"
 #include "graph/graph.h"
 #include "graph/partition.h"
+#include "graph/turns.h"
 
 namespace annx {
 namespace {
 
-constexpr std::size_t kLeaf = 1000;  // rows of a group: 128 KB of 128-d codes, within L2
-constexpr std::size_t kNear = 32;    // neighbours kept from each of a row's two groups
+constexpr std::size_t kNear = 32;   // neighbours kept from each of a row's two groups
 constexpr std::size_t kTask = 128;   // nodes a task
+
+// Rows of a group: as many as half of an L2 of 1.5 MB holds, within what was measured to help.
+std::size_t leaf_rows(const Space& space) {
+  return std::clamp<std::size_t>((std::size_t{3} << 18) / space.stride(), 1000, 2000);
+}
 
 bool nearer(const Neighbor& a, const Neighbor& b) noexcept {
   return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
@@ -25,6 +31,14 @@ void sort_unique(std::vector<Neighbor>& list) {
   list.erase(std::unique(list.begin(), list.end(),
                          [](const Neighbor& a, const Neighbor& b) { return a.id == b.id; }),
              list.end());
+}
+
+// The `count` nearest, the farthest of them last.
+void keep_nearest(std::vector<Neighbor>& list, std::size_t count) {
+  if (count == 0) return;
+  const auto last = list.begin() + static_cast<std::ptrdiff_t>(count - 1);
+  std::nth_element(list.begin(), last, list.end(), nearer);
+  list.resize(count);
 }
 
 // Calls body(node, scratch) for every node, and poll with shares from `from` to `to`.
@@ -102,7 +116,7 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
                      std::uint64_t seed, std::size_t num_threads,
                      const std::function<void(double)>& poll) {
   const auto tick = [&] { poll(0.1); };
-  const std::vector<Leaf> leaves = partition(vectors, nodes, kLeaf, seed, num_threads, tick);
+  const std::vector<Leaf> leaves = partition(vectors, nodes, leaf_rows(vectors.space()), seed, num_threads, tick);
   const std::size_t stride = vectors.space().stride();
   Lists near(2 * rows, kNear);
   constexpr std::size_t kRound = 4;  // leaves: some 60 ms
@@ -119,13 +133,18 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
     for (std::size_t i = 0; i < size; ++i) {
       const Query query = vectors.space().from_stored(block.data() + i * stride);
       vectors.space().distances(query, block.data(), stride, nullptr, size, distances.data());
+      distances[i] = std::numeric_limits<float>::infinity();
       list.clear();
+      float limit = std::numeric_limits<float>::max();
       for (std::size_t j = 0; j < size; ++j) {
-        if (j != i) list.push_back({distances[j], leaf.slots[j]});
+        if (distances[j] > limit) continue;
+        list.push_back({distances[j], leaf.slots[j]});
+        if (list.size() < 3 * kNear) continue;
+        keep_nearest(list, kNear);
+        limit = list[kNear - 1].distance;
       }
       const std::size_t kept = std::min(kNear, list.size());
-      std::nth_element(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(kept), list.end(),
-                       nearer);
+      keep_nearest(list, kept);
       near.set(2 * leaf.slots[i] + leaf.turn[i], list.data(), kept);
     }
   });
@@ -149,8 +168,9 @@ void Graph::write_row(Slot slot, const std::vector<Batch::Edge>& edges) noexcept
   for (const Batch::Edge& edge : edges) *row++ = edge.id | (edge.occluded ? kOccludedFlag : 0);
 }
 
-// Gives every node the best of its own list and of those that name it.
-void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& lists,
+// Gives every node the best of its own list and of those that name it, by Algorithm 4 if `prune`,
+// otherwise the nearest.
+void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& lists, bool prune,
                  std::size_t num_threads, ScratchPool& scratches,
                  const std::function<void(double)>& poll, double from, double to) {
   const Reverse named = reverse(lists, nodes, rows);
@@ -159,7 +179,14 @@ void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& 
     make_room(scratch);
     scratch.candidates.assign(lists[node].begin(), lists[node].end());
     scratch.candidates.insert(scratch.candidates.end(), named[node].begin(), named[node].end());
-    choose(degree(), scratch, edges);
+    if (prune) {
+      choose(degree(), scratch, edges);
+    } else {
+      sort_unique(scratch.candidates);
+      if (scratch.candidates.size() > degree()) scratch.candidates.resize(degree());
+      edges.clear();
+      for (const Neighbor& n : scratch.candidates) edges.push_back({n.id, n.distance, false});
+    }
     write_row(node, edges);
   });
 }
@@ -237,13 +264,40 @@ void Graph::hang(Slot child, Slot parent) noexcept {
   row[place] = parent | kTreeFlag;
 }
 
+// Each node's neighbours anew, from what a search finds around it and from its row.
+void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& lists,
+                   std::size_t num_threads, ScratchPool& scratches,
+                   const std::function<void(double)>& poll) const {
+  // A third of what an insertion searches with, because the beam starts among near neighbours. See
+  // docs/optimizations.md for what other widths gave.
+  const std::size_t beam = std::max<std::size_t>(48, options_.ef_construction * 9 / 25);
+  constexpr std::size_t kRound = 8;  // tasks: some 50 ms
+  const std::size_t tasks = (nodes.size() + kTask - 1) / kTask;
+  const auto between = [&](double share) { poll(0.5 + 0.35 * share); };
+  parallel_rounds(tasks, num_threads, kRound, between, [&](std::size_t task) {
+    std::vector<Batch::Edge> edges;
+    take_turns(
+        *this, scratches, task * kTask, std::min(nodes.size(), (task + 1) * kTask),
+        [&](std::size_t i, Scratch& scratch) {
+          make_room(scratch);
+          scratch.query = vectors_.query(nodes[i]);
+          open(layer(0), nodes[i], beam, rows, scratch);
+        },
+        [&](std::size_t i, Scratch& scratch) {
+          const Slot node = nodes[i];
+          scratch.candidates.clear();
+          for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
+            if (scratch.pool[c].id != node) scratch.candidates.push_back(scratch.pool[c]);
+          }
+          choose(degree(), scratch, edges);
+          lists.set(node, edges);
+        });
+  });
+}
+
 void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t num_threads,
                  ScratchPool& scratches, const std::function<void(double)>& poll) {
   if (entry_ == kNoLink) entry_ = nodes.front();
-  // Half of what an insertion searches with: its beam starts from near neighbours already. At
-  // ef_construction 200, a beam of 48 built 1.4 times as fast and left recall@10 of 384-d text
-  // at ef_search 40 at 0.943 instead of 0.956.
-  const std::size_t beam = std::max<std::size_t>(48, options_.ef_construction / 2);
   Lists lists(rows, degree());
   {
     const Lists near = near_in_leaves(vectors_, nodes, rows, options_.seed, num_threads, poll);
@@ -254,31 +308,14 @@ void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t n
       for (const Slot turn : {2 * node, 2 * node + 1}) {
         scratch.candidates.insert(scratch.candidates.end(), near[turn].begin(), near[turn].end());
       }
-      choose(degree(), scratch, edges);
+      // Half a row: the other half is for those that choose this node.
+      choose(options_.M, scratch, edges);
       lists.set(node, edges);
     });
   }
-  join(nodes, rows, lists, num_threads, scratches, poll, 0.4, 0.5);
-  for_nodes(nodes, num_threads, scratches, poll, 0.5, 0.85, [&](Slot node, Scratch& scratch) {
-    std::vector<Batch::Edge> edges;
-    search(vectors_.query(node), beam, rows, scratch);
-    scratch.candidates.clear();
-    for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
-      if (scratch.pool[i].id != node) scratch.candidates.push_back(scratch.pool[i]);
-    }
-    const Slot* row = links_of(node);
-    std::size_t count = 0;
-    for (; count < degree() && row[count] != kNoLink; ++count) {
-      scratch.slots[count] = row[count] & kSlotMask;
-    }
-    vectors_.distances(vectors_.query(node), scratch.slots.data(), count, scratch.near.data());
-    for (std::size_t i = 0; i < count; ++i) {
-      scratch.candidates.push_back({scratch.near[i], scratch.slots[i]});
-    }
-    choose(degree(), scratch, edges);
-    lists.set(node, edges);
-  });
-  join(nodes, rows, lists, num_threads, scratches, poll, 0.85, 1);
+  join(nodes, rows, lists, false, num_threads, scratches, poll, 0.4, 0.5);
+  refine(nodes, rows, lists, num_threads, scratches, poll);
+  join(nodes, rows, lists, true, num_threads, scratches, poll, 0.85, 1);
   plant_tree(nodes, rows, scratches);
 }
 

@@ -22,6 +22,46 @@ float total(const Lanes& x) noexcept {
   return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }
 
+// r = r - centre; returns |r|^2.
+float subtract(const float* __restrict centre, std::size_t count, float* __restrict r) noexcept {
+  Lanes squares{};
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    for (std::size_t l = 0; l < kLanes; ++l) {
+      r[i + l] -= centre[i + l];
+      squares[l] += r[i + l] * r[i + l];
+    }
+  }
+  return total(squares);
+}
+
+// With r the difference to a neighbour, u its centred code and c the node.
+struct Dots {
+  float along;  // <r, u>
+  float own;    // <c, u>
+  float aside;  // <c, r>
+};
+
+template <int kBits>
+Dots quantise(const float* __restrict r, const float* __restrict centre, std::size_t count,
+              float inverse, std::int32_t* __restrict code) noexcept {
+  constexpr float kMiddle = kBits == 1 ? 0.5F : 1.5F;
+  Lanes along{}, own{}, aside{};
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    for (std::size_t l = 0; l < kLanes; ++l) {
+      const float x = r[i + l], c = centre[i + l];
+      // The interval's number, from its lower ends: 0, or -1, 0 and 1 steps.
+      std::int32_t level = x > 0 ? 1 : 0;
+      if (kBits == 2) level += (x * inverse >= -1 ? 1 : 0) + (x * inverse >= 1 ? 1 : 0);
+      const float u = static_cast<float>(level) - kMiddle;
+      code[i + l] = level;
+      along[l] += x * u;
+      own[l] += c * u;
+      aside[l] += c * x;
+    }
+  }
+  return {total(along), total(own), total(aside)};
+}
+
 // Rounded to nearest even; finite stays finite.
 std::uint32_t to_bfloat(float x) noexcept {
   const auto bits = std::bit_cast<std::uint32_t>(std::clamp(x, -1e38F, 1e38F));
@@ -48,7 +88,7 @@ EdgeCodes::EdgeCodes(const Space& space, std::size_t degree, unsigned bits, std:
 void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to) const {
   const std::size_t padded = groups_ * 16;
   std::vector<float> centre(padded), r(padded);
-  std::vector<std::uint8_t> code(padded);
+  std::vector<std::int32_t> code(padded);
   vectors.space().unpack(vectors.row(node), centre.data());
   rotate(centre.data());
   std::byte* lead = vectors.lead(node);
@@ -56,47 +96,27 @@ void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_
   for (std::size_t place = from; place < to; ++place) {
     auto* block = const_cast<unsigned char*>(codes(lead, place / kBlock));
     if (links[place] == kNoLink) {
-      std::fill(code.begin(), code.end(), std::uint8_t{0});
+      std::fill(code.begin(), code.end(), 0);
       write(block, place % kBlock, code, 0, 0);
       continue;
     }
     vectors.space().unpack(vectors.row(links[place] & kSlotMask), r.data());
     rotate(r.data());
-    Lanes squares{};
-    for (std::size_t i = 0; i < padded; i += kLanes) {
-      for (std::size_t l = 0; l < kLanes; ++l) {
-        r[i + l] -= centre[i + l];
-        squares[l] += r[i + l] * r[i + l];
-      }
-    }
-    const float square = total(squares);
+    const float square = subtract(centre.data(), padded, r.data());
     const float step = kStep * std::sqrt(square / static_cast<float>(dim_));
     const float inverse = step > 0x1p-119F ? 1 / step : 0;
-    const float middle = bits_ == 1 ? 0.5F : 1.5F;
-    Lanes alongs{}, owns{}, asides{};  // <r, u>, <c, u>, <c, r>
-    for (std::size_t i = 0; i < padded; i += kLanes) {
-      for (std::size_t l = 0; l < kLanes; ++l) {
-        const float x = r[i + l], c = centre[i + l];
-        const int level = bits_ == 1 ? static_cast<int>(x > 0)
-                                     : static_cast<int>(std::clamp(x * inverse + 2, 0.0F, 3.0F));
-        const float u = static_cast<float>(level) - middle;
-        code[i + l] = static_cast<std::uint8_t>(level);
-        alongs[l] += x * u;
-        owns[l] += c * u;
-        asides[l] += c * x;
-      }
-    }
-    const float along = total(alongs);
-    const float factor = along > 0 ? square / along : 0;  // 0 for a copy of the node
+    const Dots dots = bits_ == 1 ? quantise<1>(r.data(), centre.data(), padded, inverse, code.data())
+                                 : quantise<2>(r.data(), centre.data(), padded, inverse, code.data());
+    const float factor = dots.along > 0 ? square / dots.along : 0;  // 0 for a copy of the node
     if (metric_ == Metric::kL2) {
-      write(block, place % kBlock, code, square + 2 * factor * total(owns), -2 * factor);
+      write(block, place % kBlock, code, square + 2 * factor * dots.own, -2 * factor);
     } else {
-      write(block, place % kBlock, code, factor * total(owns) - total(asides), -factor);
+      write(block, place % kBlock, code, factor * dots.own - dots.aside, -factor);
     }
   }
 }
 
-void EdgeCodes::write(unsigned char* block, std::size_t place, const std::vector<std::uint8_t>& code,
+void EdgeCodes::write(unsigned char* block, std::size_t place, const std::vector<std::int32_t>& code,
                       float a, float b) const noexcept {
   const std::uint32_t factors = to_bfloat(a) << 16 | to_bfloat(b);
   std::memcpy(block + place * sizeof factors, &factors, sizeof factors);
@@ -104,8 +124,9 @@ void EdgeCodes::write(unsigned char* block, std::size_t place, const std::vector
   if (bits_ == 1) {
     const unsigned shift = place < 16 ? 0 : 4;
     for (std::size_t t = 0; t < 4 * groups_; ++t) {
-      const std::uint8_t* four = &code[4 * t];
-      const unsigned bits = four[0] | four[1] << 1U | four[2] << 2U | four[3] << 3U;
+      const std::int32_t* four = &code[4 * t];
+      const auto bits =
+          static_cast<unsigned>(four[0] | four[1] << 1 | four[2] << 2 | four[3] << 3);
       unsigned char& byte = codes[16 * t + place % 16];
       byte = static_cast<unsigned char>((byte & 0xf0U >> shift) | bits << shift);
     }
@@ -113,10 +134,10 @@ void EdgeCodes::write(unsigned char* block, std::size_t place, const std::vector
   }
   for (std::size_t g = 0; g < groups_; ++g) {
     unsigned char* bytes = codes + 128 * g + place / 16 * 64 + place % 16 * 4;
-    const std::uint8_t* dims = &code[16 * g];
+    const std::int32_t* dims = &code[16 * g];
     for (std::size_t e = 0; e < 4; ++e) {
-      bytes[e] = static_cast<unsigned char>(dims[e] | dims[4 + e] << 2U | dims[8 + e] << 4U |
-                                            dims[12 + e] << 6U);
+      bytes[e] = static_cast<unsigned char>(dims[e] | dims[4 + e] << 2 | dims[8 + e] << 4 |
+                                            dims[12 + e] << 6);
     }
   }
 }

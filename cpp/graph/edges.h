@@ -54,7 +54,7 @@ class EdgeCodes {
   void rotate(float* x) const noexcept {
     if (rotation_) rotation_->apply(x);
   }
-  void write(unsigned char* block, std::size_t place, const std::vector<std::uint8_t>& code,
+  void write(unsigned char* block, std::size_t place, const std::vector<std::int32_t>& code,
              float a, float b) const noexcept;
 
   Metric metric_;

@@ -175,9 +175,12 @@ class Graph {
   void accept_upper(const Proposal& proposal, Scratch& scratch);
 
   // bulk.cpp
+  void refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& lists,
+              std::size_t num_threads, ScratchPool& scratches,
+              const std::function<void(double)>& poll) const;
   void choose(std::size_t most, Scratch& scratch, std::vector<Batch::Edge>& edges) const;
   void write_row(Slot slot, const std::vector<Batch::Edge>& edges) noexcept;
-  void join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& lists,
+  void join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& lists, bool prune,
             std::size_t num_threads, ScratchPool& scratches,
             const std::function<void(double)>& poll, double from, double to);
   void plant_tree(const std::vector<Slot>& nodes, std::size_t rows, ScratchPool& scratches);

@@ -8,6 +8,7 @@
 //   zero(), step(acc, q, r), add(acc, acc)
 //   Bias, bias(query, dim)     what must be added to each sum, from the query alone
 //   sum(acc, bias)             the float result
+//   sum_four(...)              four of these, which share the steps of a reduction where they can
 //
 // Everything is in an anonymous namespace: see table.h.
 #pragma once
@@ -25,6 +26,15 @@ struct BFloat {
 };
 
 struct NoBias {};
+
+template <class P>
+inline void one_by_one(typename P::Acc a, typename P::Acc b, typename P::Acc c,
+                       typename P::Acc d, typename P::Bias bias, float* out) noexcept {
+  out[0] = P::sum(a, bias);
+  out[1] = P::sum(b, bias);
+  out[2] = P::sum(c, bias);
+  out[3] = P::sum(d, bias);
+}
 
 template <class T>
 inline void copy_tail(T* to, const T* from, std::size_t count) noexcept {
@@ -97,10 +107,7 @@ void four_block(const typename P::Asked* query, const unsigned char* const (&row
     b2 = P::step(b2, q, P::row_tail(r2 + i, n));
     b3 = P::step(b3, q, P::row_tail(r3 + i, n));
   }
-  out[0] = P::sum(P::add(a0, b0), bias);
-  out[1] = P::sum(P::add(a1, b1), bias);
-  out[2] = P::sum(P::add(a2, b2), bias);
-  out[3] = P::sum(P::add(a3, b3), bias);
+  P::sum_four(P::add(a0, b0), P::add(a1, b1), P::add(a2, b2), P::add(a3, b3), bias, out);
 }
 
 template <class P>
@@ -163,6 +170,9 @@ struct FloatPolicy {
   static Acc add(Acc a, Acc b) noexcept { return V::add(a, b); }
   static Bias bias(const Q*, std::size_t) noexcept { return {}; }
   static float sum(Acc a, Bias) noexcept { return V::sum(a); }
+  static void sum_four(Acc a, Acc b, Acc c, Acc d, Bias bias, float* out) noexcept {
+    one_by_one<FloatPolicy>(a, b, c, d, bias, out);
+  }
 };
 
 template <class V, class T, class Q = T>
@@ -198,6 +208,9 @@ struct BytePolicy {
   static Acc add(Acc a, Acc b) noexcept { return V::add(a, b); }
   static Bias bias(const T*, std::size_t) noexcept { return {}; }
   static float sum(Acc a, Bias) noexcept { return static_cast<float>(V::sum(a)); }
+  static void sum_four(Acc a, Acc b, Acc c, Acc d, Bias, float* out) noexcept {
+    V::sum_four(a, b, c, d, 0, out);
+  }
 };
 
 template <class V, class T>
@@ -220,6 +233,9 @@ struct ByteDot : BytePolicy<V, T> {
 template <class V>
 struct Hamming : BytePolicy<V, std::uint8_t> {
   using Reg = typename V::Reg;
+  static void sum_four(Reg a, Reg b, Reg c, Reg d, NoBias bias, float* out) noexcept {
+    one_by_one<Hamming>(a, b, c, d, bias, out);
+  }
   static Reg step(Reg acc, Reg q, Reg r) noexcept { return V::differ(acc, q, r); }
 };
 

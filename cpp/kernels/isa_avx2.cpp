@@ -72,6 +72,14 @@ struct Avx2Byte {
     x = _mm_add_epi32(x, _mm_unpackhi_epi64(x, x));
     return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 1)));
   }
+  // Two rounds of interleaving and adding leave the four sums side by side in each half.
+  static void sum_four(Reg a, Reg b, Reg c, Reg d, std::int32_t bias, float* out) noexcept {
+    const Reg x = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    const Reg y = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    const Reg z = _mm256_add_epi32(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y));
+    const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(z), _mm256_extracti128_si256(z, 1));
+    _mm_storeu_ps(out, _mm_cvtepi32_ps(_mm_add_epi32(sums, _mm_set1_epi32(bias))));
+  }
 };
 
 struct Avx2Bits {

@@ -67,6 +67,17 @@ struct Avx512Byte {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
   }
   static std::int32_t sum(Reg a) noexcept { return _mm512_reduce_add_epi32(a); }
+  // Two rounds of interleaving and adding leave the four sums side by side in each quarter.
+  static void sum_four(Reg a, Reg b, Reg c, Reg d, std::int32_t bias, float* out) noexcept {
+    const Reg x = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const Reg y = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const Reg z = _mm512_add_epi32(_mm512_unpacklo_epi64(x, y), _mm512_unpackhi_epi64(x, y));
+    const __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(z), _mm512_extracti64x4_epi64(z, 1));
+    const __m128i sums =
+        _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm_storeu_ps(out, _mm_cvtepi32_ps(_mm_add_epi32(sums, _mm_set1_epi32(bias))));
+  }
 };
 
 struct Avx512Bits {

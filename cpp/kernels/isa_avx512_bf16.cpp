@@ -28,6 +28,9 @@ struct Bf16Dot {
   }
   static Bias bias(const BFloat*, std::size_t) noexcept { return {}; }
   static float sum(Acc a, Bias) noexcept { return _mm512_reduce_add_ps(a); }
+  static void sum_four(Acc a, Acc b, Acc c, Acc d, Bias bias, float* out) noexcept {
+    one_by_one<Bf16Dot>(a, b, c, d, bias, out);
+  }
 };
 
 }  // namespace

@@ -25,6 +25,17 @@ struct VnniByte {
   static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_epi16(a, b); }
   static Reg madd(Reg acc, Reg a, Reg b) noexcept { return _mm512_dpwssd_epi32(acc, a, b); }
   static std::int32_t sum(Reg a) noexcept { return _mm512_reduce_add_epi32(a); }
+  // Two rounds of interleaving and adding leave the four sums side by side in each quarter.
+  static void sum_four(Reg a, Reg b, Reg c, Reg d, std::int32_t bias, float* out) noexcept {
+    const Reg x = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const Reg y = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const Reg z = _mm512_add_epi32(_mm512_unpacklo_epi64(x, y), _mm512_unpackhi_epi64(x, y));
+    const __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(z), _mm512_extracti64x4_epi64(z, 1));
+    const __m128i sums =
+        _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm_storeu_ps(out, _mm_cvtepi32_ps(_mm_add_epi32(sums, _mm_set1_epi32(bias))));
+  }
 };
 
 // VPDPBUSD multiplies unsigned by signed bytes. With r' = r ^ 0x80 (r shifted by 128):
@@ -63,6 +74,9 @@ struct VnniDot {
   }
   static float sum(Acc a, Bias bias) noexcept {
     return static_cast<float>(_mm512_reduce_add_epi32(a) + bias);
+  }
+  static void sum_four(Acc a, Acc b, Acc c, Acc d, Bias bias, float* out) noexcept {
+    VnniByte::sum_four(a, b, c, d, bias, out);
   }
 };
 

@@ -60,6 +60,12 @@ struct ScalarByte {
   static Reg sub(Reg a, Reg b) noexcept { return a - b; }
   static Reg madd(Reg acc, Reg a, Reg b) noexcept { return acc + a * b; }
   static std::int64_t sum(Reg a) noexcept { return a; }
+  static void sum_four(Reg a, Reg b, Reg c, Reg d, int, float* out) noexcept {
+    out[0] = static_cast<float>(a);
+    out[1] = static_cast<float>(b);
+    out[2] = static_cast<float>(c);
+    out[3] = static_cast<float>(d);
+  }
 };
 
 struct ScalarBits {

@@ -43,12 +43,15 @@ class ScaledSpace : public Space {
   void decode(const std::byte* stored, float, void* input) const noexcept override {
     const Factors f = factors(stored);
     auto* x = static_cast<float*>(input);
-    unpack(stored, step_of(f) * (metric() == Metric::kCosine ? f.length : 1.0F), x);
+    expand(stored, step_of(f) * (metric() == Metric::kCosine ? f.length : 1.0F), x);
     rotation_.invert(x);
   }
 
+  // What distances() reads: without the lower bits.
   void unpack(const std::byte* stored, float* x) const noexcept override {
-    unpack(stored, step_of(factors(stored)), x);
+    const float step = step_of(factors(stored));
+    const auto* high = reinterpret_cast<const std::int8_t*>(stored);
+    for (std::size_t i = 0; i < columns(); ++i) x[i] = step * static_cast<float>(high[i]);
   }
   void unpack(const Query& query, float* x) const noexcept override {
     unpack(static_cast<const std::byte*>(query.data), x);
@@ -124,7 +127,7 @@ class ScaledSpace : public Space {
     return metric() == Metric::kL2 ? f.scale / kRoot2 : f.scale;
   }
 
-  void unpack(const std::byte* stored, float step, float* x) const noexcept {
+  void expand(const std::byte* stored, float step, float* x) const noexcept {
     const auto* high = reinterpret_cast<const std::int8_t*>(stored);
     if (!more_) {
       for (std::size_t i = 0; i < columns(); ++i) x[i] = step * static_cast<float>(high[i]);
