@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import reference_codes as codes
 
-from annx._backends.base import MAX_ROWS, NO_LINK, STORAGE_DTYPES, TREE_FLAG, Config, State
+from annx._backends.base import MAX_ROWS, NO_LINK, SCALED, STORAGE_DTYPES, TREE_FLAG, Config, State
 from annx.errors import CapacityError, LabelError, NonFiniteError, ZeroVectorError
 
 LARGEST_SQUARE = float(np.finfo(np.float32).max) / 4
@@ -40,7 +40,7 @@ class ReferenceCore:
     def __init__(self, config: Config) -> None:
         self._config = config
         # What is compared: kept vectors, or stored rows of codes.
-        self._only_codes = config.kept_codec == "sq8"
+        self._only_codes = config.kept_codec in SCALED
         self._rows = self._narrow(np.empty((0, config.columns), np.float32))
         # The codes beside kept vectors.
         self._coded = np.empty((0, config.row_stride), np.uint8)
@@ -140,7 +140,7 @@ class ReferenceCore:
         base = self._rows if self._only_codes else decode(c.kept_codec, self._rows)
         for i, query in enumerate(decode(c.input_codec, queries)):
             if self._only_codes:
-                each = codes.distances(c, codes.encode(c, query[None]), base)
+                each = codes.distances(c, query, base)
             else:
                 each = distances(c.metric, query, base)
             order = np.argsort(each, kind="stable")[:k]

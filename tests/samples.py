@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from annx import _format
-from annx._backends.base import NO_LINK, TREE_FLAG, Config, Level, State
+from annx._backends.base import NO_LINK, SCALED, TREE_FLAG, Config, Level, State
 
 
-def sample(metric="cosine", codec="f32", keep="", wide=False):
+def sample(metric="cosine", codec="f32", keep="", wide=False, edge_bits=0):
     """Six rows of which the last is a twin, on two levels."""
-    config = Config(4, metric, codec, 2, 10, 99, keep, wide)
+    config = Config(4, metric, codec, 2, 10, 99, keep, wide, edge_bits)
     elements = np.eye(6, 4, dtype=np.float32)
     elements[4:] = [0.6, 0.8, 0, 0]
     links = np.full((6, 4), NO_LINK, np.uint32)
@@ -18,12 +18,13 @@ def sample(metric="cosine", codec="f32", keep="", wide=False):
         ends = [node for node in (row - 1, row + 1) if 0 <= node < 5]
         links[row, : len(ends)] = np.array(ends, np.uint32) | TREE_FLAG
     originals = None
-    if codec == "sq8":
+    if codec in SCALED:
         # What the rotation made of them plays no part in the checks.
         codes = np.rint(elements * 127).astype(np.int8)
         step = np.sqrt(2) / 127 if metric == "l2" else 1 / 127
         factors = np.tile(np.array([1, step], np.float32).view(np.uint8), (6, 1))
-        rows = np.hstack([codes.view(np.uint8), factors])
+        low = np.tile(np.array([0b10101010, 0, 0, 0], np.uint8), (6, 1))  # of nothing left over
+        rows = np.hstack([codes.view(np.uint8), low[:, : 4 * (codec == "sq10")], factors])
         norms = np.full(6, 2, np.float32) if config.has_norms else None
         if keep:
             dtype = np.float16 if keep == "f16" else np.float32

@@ -23,7 +23,15 @@ def some(rng, metric="l2", twins=False):
 
 
 @pytest.mark.parametrize(
-    ("codec", "metric"), [("f32", "l2"), ("f32", "ip"), ("sq8", "cosine"), ("u8", "l2")]
+    ("codec", "metric"),
+    [
+        ("f32", "l2"),
+        ("f32", "ip"),
+        ("sq8", "cosine"),
+        ("u8", "l2"),
+        ("turbo", "l2"),
+        ("turbo", "cosine"),
+    ],
 )
 def test_graph_and_recall(engine, codec, metric, rng):
     x, queries, truth = some(rng, metric)

@@ -9,46 +9,61 @@ import pytest
 from data import vectors
 
 import annx
+from annx._choose import PRESETS
 
-#: Rows by name, of 40 elements but for "narrow".
+#: Rows by name, of 40 elements but for "narrow" and "wide".
 ROWS = {
     "bytes": lambda rng: rng.integers(0, 256, (200, 40)).astype(np.float32),
     "signed": lambda rng: rng.integers(-128, 128, (200, 40)).astype(np.float32),
     "floats": lambda rng: vectors(rng, 200, 40, "f32"),
     "narrow": lambda rng: vectors(rng, 200, 31, "f32"),
+    "wide": lambda rng: vectors(rng, 200, 513, "f32"),
+    "far off": lambda rng: vectors(rng, 200, 40, "f32") + np.float32(50),
     "tiny": lambda rng: vectors(rng, 200, 40, "f32") * np.float32(1e-6),
     "huge": lambda rng: vectors(rng, 200, 40, "f32") * np.float32(1e6),
     "large whole": lambda rng: rng.integers(0, 1000, (200, 40)).astype(np.float32),
 }
 
-# codec, keep_vectors, rows: the codec, what is kept, and whether behind float32
+# codec, keep_vectors, rows: the codec, what is kept, whether behind float32, bits an edge
 CHOICES = [
-    ("auto", "auto", "bytes", ("u8", "", True)),
-    ("auto", "auto", "signed", ("i8", "", True)),
-    ("auto", "auto", "floats", ("sq8", "f16", False)),
-    ("auto", "auto", "large whole", ("sq8", "f16", False)),
-    ("auto", "auto", "narrow", ("f32", "", False)),
-    ("auto", "auto", "tiny", ("sq8", "f32", False)),
-    ("auto", "auto", "huge", ("sq8", "f32", False)),
-    ("auto", "f16", "bytes", ("sq8", "f16", False)),
-    ("auto", "f32", "floats", ("sq8", "f32", False)),
-    ("auto", "f32", "narrow", ("sq8", "f32", False)),
-    ("auto", "none", "bytes", ("u8", "", True)),
-    ("auto", "none", "floats", ("sq8", "", False)),
-    ("compact", "auto", "bytes", ("u8", "", True)),
-    ("compact", "auto", "floats", ("sq8", "", False)),
-    ("compact", "auto", "narrow", ("sq8", "", False)),
-    ("compact", "f16", "floats", ("sq8", "f16", False)),
-    ("sq8", "auto", "bytes", ("sq8", "f16", False)),
-    ("sq8", "none", "tiny", ("sq8", "", False)),
-    ("sq8", "f32", "narrow", ("sq8", "f32", False)),
-    ("f32", "auto", "bytes", ("f32", "", False)),
+    ("auto", "auto", "bytes", ("u8", "", True, 0)),
+    ("auto", "auto", "signed", ("i8", "", True, 0)),
+    ("auto", "auto", "floats", ("sq8", "f16", False, 0)),
+    ("auto", "auto", "large whole", ("sq8", "f16", False, 0)),
+    ("auto", "auto", "narrow", ("f32", "", False, 0)),
+    ("auto", "auto", "tiny", ("sq8", "f32", False, 0)),
+    ("auto", "auto", "huge", ("sq8", "f32", False, 0)),
+    ("auto", "f16", "bytes", ("sq8", "f16", False, 0)),
+    ("auto", "f32", "floats", ("sq8", "f32", False, 0)),
+    ("auto", "f32", "narrow", ("sq8", "f32", False, 0)),
+    ("auto", "none", "bytes", ("u8", "", True, 0)),
+    ("auto", "none", "floats", ("sq10", "", False, 0)),
+    ("compact", "auto", "bytes", ("u8", "", True, 0)),
+    ("compact", "auto", "floats", ("sq10", "", False, 0)),
+    ("compact", "auto", "narrow", ("sq10", "", False, 0)),
+    ("compact", "auto", "far off", ("f32", "", False, 0)),
+    ("compact", "f16", "floats", ("sq8", "f16", False, 0)),
+    ("turbo", "auto", "bytes", ("u8", "", True, 2)),
+    ("turbo", "auto", "signed", ("i8", "", True, 2)),
+    ("turbo", "auto", "floats", ("sq10", "", False, 2)),
+    ("turbo", "auto", "narrow", ("sq10", "", False, 2)),
+    ("turbo", "auto", "wide", ("sq10", "", False, 1)),
+    ("turbo", "none", "floats", ("sq10", "", False, 2)),
+    ("turbo", "f16", "floats", ("sq8", "f16", False, 2)),
+    ("turbo", "f32", "wide", ("sq8", "f32", False, 1)),
+    ("turbo", "auto", "far off", ("f32", "", False, 0)),
+    ("sq8", "auto", "bytes", ("sq8", "f16", False, 0)),
+    ("sq8", "none", "tiny", ("sq8", "", False, 0)),
+    ("sq8", "f32", "narrow", ("sq8", "f32", False, 0)),
+    ("sq10", "auto", "floats", ("sq10", "", False, 0)),
+    ("sq10", "f16", "floats", ("sq10", "f16", False, 0)),
+    ("f32", "auto", "bytes", ("f32", "", False, 0)),
 ]
 
 
 def stored_as(index):
     c = index._config
-    return c.codec, c.keep, c.wide
+    return c.codec, c.keep, c.wide, c.edge_bits
 
 
 @pytest.mark.parametrize(("codec", "keep", "rows", "want"), CHOICES)
@@ -56,13 +71,13 @@ def stored_as(index):
 def test_what_the_first_rows_decide(backend, codec, keep, rows, want, metric, rng):
     x = ROWS[rows](rng)
     index = annx.Index(x.shape[1], metric, codec=codec, keep_vectors=keep)
-    if codec in ("auto", "compact"):
+    if codec in PRESETS:
         assert index.info()["codec_why"] == f"{codec}: the first rows will decide"
     index.add(x)
     assert stored_as(index) == want
     info = index.info()
     assert info["codec"] == want[0] and info["keep_vectors"] == (want[1] or None)
-    assert info["codec_why"].startswith("asked for" if codec in ("sq8", "f32") else f"{codec}:")
+    assert info["codec_why"].startswith(f"{codec}:" if codec in PRESETS else "asked for")
     assert index.search(x[3], k=1).labels.tolist() == [[3]]
 
 
@@ -78,12 +93,14 @@ def test_any_number_type_may_come_first(backend, rng):
 @pytest.mark.parametrize(
     ("codec", "first", "later", "want"),
     [
-        ("auto", "bytes", "floats", ("sq8", "f16", False)),
-        ("auto", "bytes", "signed", ("sq8", "f16", False)),
-        ("auto", "signed", "huge", ("sq8", "f32", False)),
-        ("auto", "floats", "tiny", ("sq8", "f32", False)),
-        ("sq8", "floats", "huge", ("sq8", "f32", False)),
-        ("compact", "bytes", "floats", ("sq8", "", False)),
+        ("auto", "bytes", "floats", ("sq8", "f16", False, 0)),
+        ("auto", "bytes", "signed", ("sq8", "f16", False, 0)),
+        ("auto", "signed", "huge", ("sq8", "f32", False, 0)),
+        ("auto", "floats", "tiny", ("sq8", "f32", False, 0)),
+        ("sq8", "floats", "huge", ("sq8", "f32", False, 0)),
+        ("compact", "bytes", "floats", ("sq10", "", False, 0)),
+        ("turbo", "bytes", "floats", ("sq10", "", False, 2)),
+        ("turbo", "signed", "huge", ("sq10", "", False, 2)),
     ],
 )
 def test_rows_that_do_not_fit_change_the_codec(backend, codec, first, later, want, metric, rng):
@@ -115,10 +132,10 @@ def test_rows_that_fit_later_change_nothing(backend, rng):
     index.add(ROWS["floats"](rng))
     core = index._core
     index.add(ROWS["bytes"](rng))
-    assert index._core is core and stored_as(index) == ("sq8", "f16", False)
+    assert index._core is core and stored_as(index) == ("sq8", "f16", False, 0)
 
 
-@pytest.mark.parametrize("codec", ["auto", "compact", "sq8"])
+@pytest.mark.parametrize("codec", [*PRESETS, "sq8", "sq10"])
 def test_kept_as_float16_refuses_what_float16_does_not_hold(backend, codec, rng):
     index = annx.Index(40, codec=codec, keep_vectors="f16")
     index.add(ROWS["floats"](rng))
@@ -134,7 +151,7 @@ def test_kept_as_float16_refuses_what_float16_does_not_hold(backend, codec, rng)
         index.add(ROWS["huge"](rng))
 
 
-@pytest.mark.parametrize("preset", ["auto", "compact"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_errors_and_no_rows_decide_nothing(backend, preset, rng):
     index = annx.Index(40, "cosine", codec=preset)
     index.add(np.empty((0, 40)))
@@ -158,7 +175,7 @@ def test_errors_and_no_rows_decide_nothing(backend, preset, rng):
 
 
 @pytest.mark.parametrize("keep", ["auto", "f16", "f32", "none"])
-@pytest.mark.parametrize("preset", ["auto", "compact"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_an_undecided_index_stays_so_in_a_file(backend, preset, keep, rng):
     index = annx.Index(40, codec=preset, keep_vectors=keep)
     for other in (annx.Index.from_bytes(index.to_bytes()), copy.deepcopy(index)):
@@ -173,7 +190,7 @@ def test_the_wish_for_what_is_kept_outlives_a_file(backend, rng):
     index.add(ROWS["bytes"](rng))
     index = annx.Index.from_bytes(index.to_bytes())
     index.add(ROWS["floats"](rng))
-    assert stored_as(index) == ("sq8", "", False)
+    assert stored_as(index) == ("sq10", "", False, 0)
 
 
 def test_labels_taken_before_a_change_of_codec_are_refused(backend, rng):

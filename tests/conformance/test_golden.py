@@ -29,19 +29,21 @@ def test_golden_file(backend, path):
     codec = make.FILES[f"{metric}_{storage}"]
     x = make.vectors(codec)
     index = annx.load(path)
-    stored = storage.removeprefix("wide-").partition("-")[0]
+    stored = {"turbo": "sq10", "turbo-u8": "u8"}.get(
+        storage, storage.removeprefix("wide-").partition("-")[0]
+    )
+    assert index._config.edge_bits == (2 if storage.startswith("turbo") else 0)
     assert (index.metric, index.codec, index.dim) == (metric, stored, make.DIM)
     assert (index.M, index.ef_construction, index.ef_search, index.seed) == (3, 20, 33, 7)
     assert index.to_bytes() == path.read_bytes() or backend == "reference"
     assert np.array_equal(index.labels, make.labels())
-    # Of 8 bits, the last is some 1 / 255 of the largest coordinate, 8.
-    np.testing.assert_allclose(
-        index.get(index.labels), x, rtol=1e-6, atol=0.15 if storage == "sq8" else 0
-    )
+    # Of 8 bits, the last is some 1 / 255 of the largest coordinate, 8; of 10, a quarter.
+    close = {"sq8": 0.15, "sq10": 0.04, "turbo": 0.04}.get(storage, 0)
+    np.testing.assert_allclose(index.get(index.labels), x, rtol=1e-6, atol=close)
     hits = index.search(x[:20], k=make.N, ef_search=make.N)
     rows = plain(x, codec)
     want = np.sort(all_distances(metric, rows[:20], rows), axis=1)
-    if storage != "sq8":
+    if not close:
         np.testing.assert_allclose(
             hits.distances, want, rtol=2e-5, atol=tolerance(metric, rows[:20], rows)
         )

@@ -1,4 +1,4 @@
-"""Write the index files of this format version: python make.py FOLDER.
+"""Write the index files of this format version that are not there yet: python make.py FOLDER.
 
 Once released, a version's files are never written again; they show that old files open.
 """
@@ -26,6 +26,12 @@ FILES = {
     "cosine_sq8-f32": "f32",
     "ip_sq8": "f32",
     "l2_wide-u8": "u8",
+    "l2_sq10": "f32",
+    "ip_sq10": "f32",
+    "cosine_sq10-f16": "f32",
+    "l2_turbo": "f32",
+    "cosine_turbo": "f32",
+    "l2_turbo-u8": "u8",
 }
 
 
@@ -51,16 +57,21 @@ def options(name):
     codec, _, keep = storage.partition("-")
     if storage == "wide-u8":
         return {"metric": metric, "codec": "auto"}
-    keep = {"keep_vectors": keep or "none"} if codec == "sq8" else {}
+    if codec == "turbo":
+        return {"metric": metric, "codec": "turbo"}
+    keep = {"keep_vectors": keep or "none"} if codec in ("sq8", "sq10") else {}
     return {"metric": metric, "codec": codec} | keep
 
 
 def main(folder):
     for name, codec in FILES.items():
+        path = Path(folder) / f"v1_{name}.annx"
+        if path.exists():
+            continue
         index = annx.Index(DIM, **options(name), M=3, ef_construction=20, seed=7)
         index.ef_search = 33
         index.add(vectors(codec), labels())
-        index.save(Path(folder) / f"v1_{name}.annx")
+        index.save(path)
 
 
 if __name__ == "__main__":

@@ -121,9 +121,10 @@ def test_hostile_lengths_of_unit_vectors():
         _format.loads(dump(config, state))
 
 
-def test_a_twin_of_codes_has_equal_factors():
-    config, state = sample("l2", "sq8")
-    state.rows[:, 4:].view(np.float32)[5] *= (4, 2)
+@pytest.mark.parametrize("codec", ["sq8", "sq10"])
+def test_a_twin_of_codes_has_equal_factors(codec):
+    config, state = sample("l2", codec)
+    np.ascontiguousarray(state.rows)[:, -8:].view(np.float32)[5] *= (4, 2)
     with pytest.raises(FormatError, match="twin 0: differs from its representative"):
         _format.loads(dump(config, state))
 
@@ -134,6 +135,21 @@ def test_zero_rows_of_codes():
     state.rows[:, 4:].view(np.float32)[0] = 0, np.sqrt(2)
     state.originals[0] = 0
     assert _format.loads(dump(config, state)).state.rows[0, 0] == 0
+
+
+def test_a_twin_of_codes_has_equal_lower_bits():
+    config, state = sample("l2", "sq10")
+    state.rows[5, 4] ^= 1
+    with pytest.raises(FormatError, match="twin 0: differs from its representative"):
+        _format.loads(dump(config, state))
+
+
+@pytest.mark.parametrize("place", [5, 6, 7])
+def test_hostile_padding_of_lower_bits(place):
+    config, state = sample("l2", "sq10")
+    state.rows[2, place] = 64
+    with pytest.raises(FormatError, match="row 2: padding is not zero"):
+        _format.loads(dump(config, state))
 
 
 def test_hostile_padding_of_codes():

@@ -54,7 +54,8 @@ def patched(data, offset, fmt, value):
 SHAPES = [
     ("cosine", "f32"), ("l2", "f32"), ("cosine", "i8"), ("cosine", "i8", "", True),
     ("l2", "sq8"), ("ip", "sq8"), ("cosine", "sq8"), ("l2", "sq8", "f16"), ("cosine", "sq8", "f16"),
-    ("ip", "sq8", "f32"), ("cosine", "sq8", "f32"),
+    ("ip", "sq8", "f32"), ("cosine", "sq8", "f32"), ("l2", "sq10"), ("cosine", "sq10", "f16"),
+    ("ip", "sq10", "", False, 1), ("cosine", "i8", "", True, 2),
 ]  # fmt: skip
 
 
@@ -167,16 +168,21 @@ HEADERS = {
     "ef_construction": (lambda d: patched(d, 36, "<I", 0), "ef_construction must be in"),
     "ef_search": (lambda d: patched(d, 40, "<I", 0), "ef_search must be in"),
     "metric": (lambda d: patched(d, 44, "<B", 9), "unknown metric 9"),
-    "codec": (lambda d: patched(d, 45, "<B", 7), "unknown metric 2, codec 7, keep 0 or wide 0"),
+    "codec": (lambda d: patched(d, 45, "<B", 8), "unknown metric 2, codec 8, keep 0 or wide 0"),
     "keep": (lambda d: patched(d, 46, "<B", 3), "codec 0, keep 3"),
-    "keep_f32": (lambda d: patched(d, 46, "<B", 1), "keep goes with codec sq8 alone, got f32"),
+    "keep_f32": (
+        lambda d: patched(d, 46, "<B", 1),
+        "keep goes with .*sq10 alone, got f32",
+    ),
     "wide": (lambda d: patched(d, 47, "<B", 2), "keep 0 or wide 2"),
     "wide_f32": (lambda d: patched(d, 47, "<B", 1), "wide goes with codecs i8 and u8 alone"),
-    "preset": (lambda d: patched(d, 68, "<B", 3), "unknown preset 3 or keep_vectors 0"),
+    "preset": (lambda d: patched(d, 68, "<B", 4), "unknown preset 4 or keep_vectors 0"),
     "preset_late": (lambda d: patched(d, 68, "<B", 1), "a preset goes with an empty index"),
     "keep_vectors": (lambda d: patched(d, 69, "<B", 4), "unknown preset 0 or keep_vectors 4"),
     "hamming_f32": (lambda d: patched(d, 44, "<B", 3), "'hamming' goes with codec 'b1'"),
-    "reserved": (lambda d: patched(d, 70, "<B", 1), "reserved bytes"),
+    "edge_bits_f32": (lambda d: patched(d, 70, "<B", 1), "unknown edge bits 1 with codec f32"),
+    "edge_bits": (lambda d: patched(d, 70, "<B", 3), "unknown edge bits 3"),
+    "reserved": (lambda d: patched(d, 71, "<B", 1), "reserved bytes"),
     "reserved_end": (lambda d: patched(d, 79, "<B", 1), "reserved bytes"),
     "rows_5": (lambda d: patched(d, 56, "<Q", 5), "expected shape .5, 16., got 96"),
     "rows_huge": (lambda d: patched(d, 56, "<Q", 2**63), "header: rows must be in"),

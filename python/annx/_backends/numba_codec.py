@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from annx._backends.base import Config
 from annx._backends.numba_layout import (
     QUERY_DTYPES,
-    ROW_DTYPES,
     Store,
+    grown_store,
+    is_scaled,
     kept_config,
-    metric_code,
-    width,
+    new_store,
+    ranks_again,
 )
 from annx._backends.numba_rows import find_defect, prepare, store_rows
-from annx._backends.numba_scaled import decode, encode, rotation_signs
+from annx._backends.numba_scaled import decode, encode, rotation_signs, turned_queries
 from annx._backends.numba_state import inner_rows, outer_rows
 from annx.errors import NonFiniteError, ZeroVectorError
 
@@ -43,7 +44,7 @@ class Codec:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._kept = kept_config(config)
-        self._metric = metric_code(config)
+        self._empty = new_store(config)
         self._is_cosine = config.metric == "cosine"
         self._signs = rotation_signs(config)
 
@@ -64,8 +65,8 @@ class Codec:
     ) -> None:
         """Store ``rows[start:stop]`` in the slots from `slot`."""
         config = self._config
-        if config.codec == "sq8":
-            encode(config, store.metric, self._signs, rows, start, stop, store.rows, slot)
+        if is_scaled(config):
+            encode(config, self._signs, rows, start, stop, store, slot)
         else:
             inner = inner_rows(config, rows)
             store_rows(store, slot, inner, start, stop, self._kept.has_norms)
@@ -86,22 +87,26 @@ class Codec:
         """
         config = self._config
         rows = inner_rows(config, queries.reshape(-1, config.columns))
-        if config.codec != "sq8":
+        if not is_scaled(config):
             plain = self._plain(rows, config)
             return plain, plain
         if config.keep:
-            kept = self._plain(rows, self._kept)
+            sharp = self._plain(rows, self._kept)
         else:
             self._check(find_defect(rows, self._is_cosine))
-        codes = np.empty((len(rows), width(config)), ROW_DTYPES["sq8"])
-        encode(config, self._metric, self._signs, rows, 0, len(rows), codes, 0)
-        coarse = codes, codes.view(np.float32)
-        return coarse, kept if config.keep else coarse
+        codes = grown_store(config, self._empty, 0, len(rows))
+        encode(config, self._signs, rows, 0, len(rows), codes, 0)
+        coarse = codes.rows, codes.scales
+        if not ranks_again(config):
+            sharp = coarse
+        elif not config.keep:
+            sharp = turned_queries(config, self._empty.metric, self._signs, rows)
+        return coarse, sharp
 
     def get(self, store: Store, originals: Store | None, slots: NDArray[Any]) -> NDArray[Any]:
         """Rows of `slots` as they were given, or as near as they are kept."""
-        if originals is None and self._config.codec == "sq8":
-            return decode(self._config, store.metric, self._signs, store.rows, slots)
+        if originals is None and is_scaled(self._config):
+            return decode(self._config, self._signs, store, slots)
         kept = originals or store
         rows = outer_rows(self._kept, kept.rows[slots])
         if self._config.input_codec == "f32":

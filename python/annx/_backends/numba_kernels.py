@@ -22,7 +22,7 @@ from annx._backends.numba_jit import (
     popcount,
     prefetch,
 )
-from annx._backends.numba_layout import L2, SCALED, SCALED_TAIL, Store
+from annx._backends.numba_layout import L2, SCALED, Store
 
 _types: Any = types
 
@@ -159,8 +159,31 @@ def _wide_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) 
 @inlined
 def _scaled_distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.float32:
     offset, step = scale_of(store, s)
-    dot = np.float32(_int_dot(query, i, store.rows, s, store.rows.shape[1] - SCALED_TAIL))
+    dot = np.float32(_int_dot(query, i, store.rows, s, store.codes))
     offset = np.float32(scale[0] + offset)
+    return np.float32(offset - np.float32(np.float32(scale[1] * step) * dot))
+
+
+@inlined
+def code_at(store: Store, s: int, j: int) -> int:
+    """One code of a row of sq10, in quarters of its step."""
+    low = np.int32(store.rows[s, store.low + j // 4]) >> np.int32(j % 4 * 2)
+    return np.int32(np.int32(4) * np.int32(store.rows[s, j]) + (low & np.int32(3)) - np.int32(2))
+
+
+@inner_math
+def _fine_dot(query: Any, i: int, store: Store, s: int) -> np.float32:
+    total = np.float32(0)
+    for j in range(store.codes):
+        total += query[i, j] * np.float32(code_at(store, s, j))
+    return total
+
+
+@inlined
+def _fine_distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.float32:
+    offset, step = scale_of(store, s)
+    offset = np.float32(scale[0] + offset)
+    dot = _fine_dot(query, i, store, s)
     return np.float32(offset - np.float32(np.float32(scale[1] * step) * dot))
 
 
@@ -173,7 +196,8 @@ def distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.float32
     """Distance from ``query[i]`` to the row of slot `s`.
 
     `query` is an array that `load` filled, or ``store.rows`` itself; `scale` is
-    what `load` returned, or `scale_at` its row.
+    what `load` returned, or `scale_at` its row. Against sq10, a query of float32 is
+    compared with all bits, codes with the upper ones.
     """
     raise NotImplementedError
 
@@ -184,6 +208,8 @@ def _distance(store: Any, query: Any, i: Any, scale: Any, s: Any) -> Any:
     if element == _types.uint64:
         return lambda store, query, i, scale, s: _bit_distance(store, query, i, scale, s)
     if isinstance(scale, _types.BaseTuple):
+        if query.dtype == _types.float32:
+            return lambda store, query, i, scale, s: _fine_distance(store, query, i, scale, s)
         return lambda store, query, i, scale, s: _scaled_distance(store, query, i, scale, s)
     if element in (_types.int8, _types.uint8):
         if query.dtype == _types.float32:
@@ -195,7 +221,7 @@ def _distance(store: Any, query: Any, i: Any, scale: Any, s: Any) -> Any:
 def scale_at(metric: int, scales: NDArray[np.float32], r: int) -> Any:
     """What a row adds to its elements in a distance.
 
-    ``1 / |row|`` where the metric needs it, else 1; with sq8 the pair of what it adds to
+    ``1 / |row|`` where the metric needs it, else 1; with scaled codecs the pair of what it adds to
     every distance and what it multiplies every dot product by.
     """
     raise NotImplementedError

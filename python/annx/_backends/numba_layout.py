@@ -8,20 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from annx._backends.base import SCALED as SCALED_CODECS
 from annx._backends.base import Config
 
 #: What ``Store.metric`` says. Hamming needs no number: uint64 rows have no other
 #: distance. Cosine over float32 is DOT, because its rows are unit vectors.
 L2, DOT, SCALED = 0, 1, 2
 
-#: Bytes at the end of a row of sq8: two float32, length and step.
-SCALED_TAIL = 8
-
 #: Places in ``Graph.head``.
 ROWS, UPPER, ENTRY, TOP, TWINS, TOP_LABEL = range(6)
 
-#: Element types inside, by codec. They select the arithmetic; sq8 is told from i8 by its
-#: two-dimensional scales.
+#: Element types inside, by codec. They select the arithmetic; scaled codecs are told from i8
+#: by their two-dimensional scales.
 ROW_DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype(np.float32),
     "f16": np.dtype(np.int16),
@@ -30,6 +28,7 @@ ROW_DTYPES: dict[str, np.dtype[Any]] = {
     "u8": np.dtype(np.uint8),
     "b1": np.dtype(np.uint64),
     "sq8": np.dtype(np.int8),
+    "sq10": np.dtype(np.int8),
 }
 
 #: Element types that a row is decoded to before it is compared.
@@ -42,16 +41,22 @@ class Store(NamedTuple):
     Attributes
     ----------
     metric : int
+    codes : int
+        With scaled codecs the codes in a row, else 0.
+    low : int
+        With sq10 the place of the codes' lower bits in a row, else 0.
     rows : ndarray of shape (capacity, width), of ``ROW_DTYPES[codec]``
-        With sq8 as in files, factors included.
+        With scaled codecs as in files, factors included.
     scales : ndarray of shape (capacity,) or (0,), float32
-        ``1 / |row|`` (SCALED), or |row| before normalising (cosine with f32). With sq8
-        the memory of `rows`, as float32 of shape (capacity, width / 4), whose last two
-        columns are the factors.
+        ``1 / |row|`` (SCALED), or |row| before normalising (cosine with f32). With scaled
+        codecs the memory of `rows`, as float32 of shape (capacity, width / 4), whose last
+        two columns are the factors.
     labels : ndarray of shape (capacity,), int64
     """
 
     metric: int
+    codes: int
+    low: int
     rows: NDArray[Any]
     scales: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -96,7 +101,7 @@ class Scratch(NamedTuple):
     pool_dist, pool_node : ndarray of shape (ef,), float32 and uint32
         The beam, nearest first; the top bit of a node says that it was expanded.
     exact_dist, exact_node : ndarray of shape (ef,) or (0,), float32 and uint32
-        The same, compared by the vectors that are kept.
+        The same, compared by all that is known of their rows.
     role : ndarray of shape (ef,), uint8
         What neighbour selection made of each candidate.
     batch_node, batch_slot, batch_dist, batch_other, batch_role : ndarray of shape (2 * M + 1,)
@@ -135,9 +140,19 @@ def kept_config(config: Config) -> Config:
     return replace(config, codec=config.keep, keep="") if config.keep else config
 
 
+def is_scaled(config: Config) -> bool:
+    """Whether rows are codes with a scale for each."""
+    return config.codec in SCALED_CODECS
+
+
+def ranks_again(config: Config) -> bool:
+    """Whether hits of a walk are compared again, by more than the walk reads."""
+    return bool(config.keep) or config.codec == "sq10"
+
+
 def width(config: Config) -> int:
     """Elements of a row inside: bits are padded to whole 64-bit words."""
-    if config.codec == "sq8":
+    if is_scaled(config):
         return config.row_stride
     return (config.columns + 7) // 8 if config.codec == "b1" else config.columns
 
@@ -145,8 +160,10 @@ def width(config: Config) -> int:
 def new_store(config: Config) -> Store:
     """Make a store without rows."""
     rows = np.empty((0, width(config)), ROW_DTYPES[config.codec])
-    scales = rows.view(np.float32) if config.codec == "sq8" else np.empty(0, np.float32)
-    return Store(metric_code(config), rows, scales, np.empty(0, np.int64))
+    scales = rows.view(np.float32) if is_scaled(config) else np.empty(0, np.float32)
+    codes = config.dim if is_scaled(config) else 0
+    low = (config.dim + 3) // 4 * 4 if config.codec == "sq10" else 0
+    return Store(metric_code(config), codes, low, rows, scales, np.empty(0, np.int64))
 
 
 def new_graph(config: Config) -> Graph:
@@ -166,7 +183,7 @@ def new_graph(config: Config) -> Graph:
 def new_scratch(config: Config, capacity: int, ef: int) -> Scratch:
     """Make scratch for `capacity` slots and beams up to `ef`."""
     batch = 2 * config.M + 1
-    exact = ef if config.keep else 0
+    exact = ef if ranks_again(config) else 0
     return Scratch(
         np.zeros(capacity, np.uint16),
         np.zeros(1, np.int64),
@@ -196,11 +213,12 @@ def grown_store(config: Config, store: Store, used: int, capacity: int) -> Store
     """Copy a store into arrays for `capacity` rows."""
     rows = _grown(store.rows, used, capacity)
     scales = store.scales
-    if config.codec == "sq8":
+    if is_scaled(config):
         scales = rows.view(np.float32)
     elif config.metric == "cosine":
         scales = _grown(scales, used, capacity)
-    return Store(store.metric, rows, scales, _grown(store.labels, used, capacity))
+    labels = _grown(store.labels, used, capacity)
+    return store._replace(rows=rows, scales=scales, labels=labels)
 
 
 def grown_graph(graph: Graph, capacity: int) -> Graph:

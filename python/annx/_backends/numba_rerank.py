@@ -1,4 +1,4 @@
-"""Hits of coarse codes, compared again by the vectors that are kept."""
+"""Hits of coarse codes, compared again by all that is known of their rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numba.extending import overload
 from annx._backends.numba_graph import place
 from annx._backends.numba_jit import inner
 from annx._backends.numba_kernels import ask_for, distance, scale_of
-from annx._backends.numba_layout import L2, SCALED_TAIL, Scratch, Store
+from annx._backends.numba_layout import L2, Scratch, Store
 
 _types: Any = types
 _overload: Any = overload
@@ -35,7 +35,7 @@ def _error(store: Store, scale: Any, s: int) -> np.float32:
         return np.float32(np.sqrt(variance))
     # |x| is not at hand: a rotated vector's largest coordinate, 127 steps, is some 3.5
     # times its root mean square.
-    columns = np.float32(store.rows.shape[1] - SCALED_TAIL)
+    columns = np.float32(store.codes)
     return np.float32(scale[1] * step * np.float32(36) * np.sqrt(columns / np.float32(6)))
 
 
@@ -49,7 +49,7 @@ def _rerank(
     scale: Any,
     queries: Any,
     q: int,
-    kept_scale: np.float32,
+    kept_scale: Any,
 ) -> int:
     dists, nodes = scratch.exact_dist, scratch.exact_node
     done: Any = np.int64(0)
@@ -88,8 +88,8 @@ def rank(
 ) -> int:
     """Order the first `count` of the pool by the distances of `kept`; return how many.
 
-    Stops where the coarse distance exceeds the k-th exact one by more than chance. Does
-    nothing where `store` is itself what is kept.
+    Stops where the coarse distance exceeds the k-th sharper one by more than chance. Does
+    nothing where `queries` are no sharper than those of the walk.
     """
     raise NotImplementedError
 
@@ -106,7 +106,7 @@ def _rank(
     q: Any,
     kept_scale: Any,
 ) -> Any:
-    if isinstance(scale, _types.BaseTuple) and not isinstance(kept_scale, _types.BaseTuple):
+    if isinstance(scale, _types.BaseTuple) and queries.dtype == _types.float32:
         return lambda store, kept, scratch, count, k, scale, queries, q, kept_scale: _rerank(
             store, kept, scratch, count, k, scale, queries, q, kept_scale
         )

@@ -1,4 +1,4 @@
-"""Codec ``sq8``: vectors rotated and rounded to 8 bits, with a scale of their own.
+"""Scaled codecs: vectors rotated and rounded to 8 or 10 bits, with a scale of their own.
 
 A seeded random rotation in O(d log d), rounds of random signs and a fast Hadamard
 transform on the largest power-of-two window, at the front and at the back in turn
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from annx._backends.base import Config
 from annx._backends.numba_hash import mixed
 from annx._backends.numba_jit import entry, inner
-from annx._backends.numba_layout import L2, SCALED_TAIL
+from annx._backends.numba_kernels import code_at
+from annx._backends.numba_layout import L2, Store, is_scaled
 from annx._backends.numba_norm import stored_square
 
 _ROUNDS = 2
@@ -37,7 +38,7 @@ def rotation_signs(config: Config) -> NDArray[np.float32]:
 
     Inside a round's window they carry the transform's factor, 1 / sqrt(window).
     """
-    if config.codec != "sq8":
+    if not is_scaled(config):
         return NO_SIGNS
     dim = config.dim
     steps = np.arange(_ROUNDS * dim, dtype=np.uint64) * _GOLDEN
@@ -108,95 +109,133 @@ def _rotate_back(signs: NDArray[np.float32], x: NDArray[np.float32]) -> None:
             x[i] *= signs[number, i]
 
 
+@inner
+def _turned(
+    signs: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    r: int,
+    cosine: bool,
+    out: NDArray[np.float32],
+) -> np.float64:
+    """Rotate a row, under cosine a unit vector, into `out`; return its squared length."""
+    square = stored_square(rows, r)
+    unit = 1 / np.sqrt(square) if cosine else 1.0
+    for i in range(out.size):
+        out[i] = np.float32(rows[r, i] * unit)
+    _rotate(signs, out)
+    return square
+
+
+@inner
+def _round(x: np.float32) -> Any:
+    return np.int32(np.float32(np.float32(x + _ROUNDER) - _ROUNDER))
+
+
 @entry
 def _encode(
     signs: NDArray[np.float32],
     rows: NDArray[np.float32],
     start: int,
     stop: int,
-    metric: int,
     cosine: bool,
     work: NDArray[np.float32],
-    codes: NDArray[np.int8],
-    factors: NDArray[np.float32],
+    store: Store,
     to: int,
 ) -> None:
-    dim = work.size
+    codes, factors, low = store.rows, store.scales, store.low
+    last = factors.shape[1] - 1
     for r in range(start, stop):
         out = to + r - start
-        square = stored_square(rows, r)
-        norm = np.sqrt(square)
-        unit = 1 / norm if cosine else 1.0
-        for i in range(dim):
-            work[i] = np.float32(rows[r, i] * unit)
-        _rotate(signs, work)
+        square = _turned(signs, rows, r, cosine, work)
         largest = np.float32(0)
-        for i in range(dim):
+        for i in range(work.size):
             largest = max(largest, abs(work[i]))
         step = np.float32(largest / np.float32(127)) if largest > _TINIEST else np.float32(1)
-        inverse = np.float32(np.float32(1) / step)
-        for i in range(dim):
-            shifted = np.float32(np.float32(work[i] * inverse) + _ROUNDER)
-            codes[out, i] = np.int8(np.int32(np.float32(shifted - _ROUNDER)))
-        codes[out, dim : codes.shape[1] - SCALED_TAIL] = 0
-        last = factors.shape[1] - 1
-        factors[out, last - 1] = np.float32(square if metric == L2 else norm)
-        factors[out, last] = np.float32(step * _ROOT2) if metric == L2 else step
+        codes[out] = 0
+        if low:
+            inverse = np.float32(np.float32(4) / step)
+            for i in range(work.size):
+                code = np.int32(_round(np.float32(work[i] * inverse)) + np.int32(2))
+                codes[out, i] = np.int8(code >> np.int32(2))
+                rest = np.int32((code & np.int32(3)) << np.int32(i % 4 * 2))
+                codes[out, low + i // 4] |= np.int8(rest)
+        else:
+            inverse = np.float32(np.float32(1) / step)
+            for i in range(work.size):
+                codes[out, i] = np.int8(_round(np.float32(work[i] * inverse)))
+        l2 = store.metric == L2
+        factors[out, last - 1] = np.float32(square if l2 else np.sqrt(square))
+        factors[out, last] = np.float32(step * _ROOT2) if l2 else step
+
+
+@entry
+def _turn_queries(
+    signs: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    metric: int,
+    cosine: bool,
+    out: NDArray[np.float32],
+    factors: NDArray[np.float32],
+) -> None:
+    for q in range(queries.shape[0]):
+        factors[q, 0] = _turned(signs, queries, q, cosine, out[q])
+        # Codes of 10 bits count quarters of the step that a row has.
+        factors[q, 1] = (_ROOT2 if metric == L2 else np.float32(1)) / np.float32(4)
 
 
 @entry
 def _decode(
     signs: NDArray[np.float32],
-    codes: NDArray[np.int8],
-    factors: NDArray[np.float32],
+    store: Store,
     slots: NDArray[np.int64],
-    metric: int,
     cosine: bool,
-    work: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
+    factors = store.scales
     last = factors.shape[1] - 1
     for r in range(slots.size):
         slot = slots[r]
         step = factors[slot, last]
-        if metric == L2:
+        if store.metric == L2:
             step = np.float32(step / _ROOT2)
         if cosine:
             step = np.float32(step * factors[slot, last - 1])
-        for i in range(work.size):
-            work[i] = step * np.float32(codes[slot, i])
-        _rotate_back(signs, work)
-        for i in range(work.size):
-            out[r, i] = work[i]
+        if store.low:
+            step = np.float32(step / np.float32(4))
+        for i in range(store.codes):
+            code = code_at(store, slot, i) if store.low else np.int32(store.rows[slot, i])
+            out[r, i] = step * np.float32(code)
+        _rotate_back(signs, out[r])
 
 
 def encode(
     config: Config,
-    metric: int,
     signs: NDArray[np.float32],
     rows: NDArray[np.float32],
     start: int,
     stop: int,
-    codes: NDArray[np.int8],
+    store: Store,
     to: int,
 ) -> None:
-    """Put the codes of ``rows[start:stop]`` into the rows of `codes` from `to`."""
+    """Put the codes of ``rows[start:stop]`` into the rows of `store` from `to`."""
     work = np.empty(config.dim, np.float32)
-    cosine = config.metric == "cosine"
-    factors = codes.view(np.float32)
-    _encode(signs, rows, start, stop, metric, cosine, work, codes, factors, to)
+    _encode(signs, rows, start, stop, config.metric == "cosine", work, store, to)
+
+
+def turned_queries(
+    config: Config, metric: int, signs: NDArray[np.float32], queries: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Rotate queries, to be compared with all bits of sq10 without codes of their own."""
+    out = np.empty((len(queries), config.dim), np.float32)
+    factors = np.empty((len(queries), 2), np.float32)
+    _turn_queries(signs, queries, metric, config.metric == "cosine", out, factors)
+    return out, factors
 
 
 def decode(
-    config: Config,
-    metric: int,
-    signs: NDArray[np.float32],
-    codes: NDArray[np.int8],
-    slots: NDArray[Any],
+    config: Config, signs: NDArray[np.float32], store: Store, slots: NDArray[Any]
 ) -> NDArray[np.float32]:
     """Vectors of `slots`, as near as their codes say."""
-    work = np.empty(config.dim, np.float32)
     out = np.empty((len(slots), config.dim), np.float32)
-    cosine = config.metric == "cosine"
-    _decode(signs, codes, codes.view(np.float32), slots, metric, cosine, work, out)
+    _decode(signs, store, slots, config.metric == "cosine", out)
     return out

@@ -21,6 +21,7 @@ from annx._backends.numba_layout import (
     grown_store,
     grown_twins,
     grown_upper,
+    is_scaled,
     kept_config,
     new_graph,
     new_store,
@@ -28,8 +29,8 @@ from annx._backends.numba_layout import (
 
 
 def _elements(config: Config, array: NDArray[Any]) -> NDArray[np.uint8]:
-    """View rows of the inside as the bytes of their elements, with sq8 as all bytes."""
-    if config.codec == "sq8":
+    """View rows of the inside as the bytes of their elements, scaled ones as all bytes."""
+    if is_scaled(config):
         return array.view(np.uint8)
     size = config.columns * STORAGE_DTYPES[config.codec].itemsize
     return array.view(np.uint8)[:, :size]
