@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t kNear = 32;   // neighbours kept from each of a row's two groups
 constexpr std::size_t kTask = 128;   // nodes a task
+constexpr std::size_t kNarrowest = 48;  // beam of the refinement
+constexpr std::size_t kAsQuery = 4;     // one node in so many is looked for from the entry
 
 // Rows of a group: as many as half of an L2 of 1.5 MB holds, within what was measured to help.
 std::size_t leaf_rows(const Space& space) {
@@ -156,9 +158,9 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
 // Chooses `most` neighbours of a node from scratch.candidates, in any order and with repeats.
 void Graph::choose(std::size_t most, Scratch& scratch, std::vector<Batch::Edge>& edges) const {
   sort_unique(scratch.candidates);
-  if (scratch.candidates.size() > options_.ef_construction) {
-    scratch.candidates.resize(options_.ef_construction);
-  }
+  // A hub is named by thousands; a search and a row are never cut, or ways to other clusters go.
+  const std::size_t limit = std::max(options_.ef_construction, kNarrowest) + degree();
+  if (scratch.candidates.size() > limit) scratch.candidates.resize(limit);
   select(layer(0), most, scratch, edges);
 }
 
@@ -169,7 +171,7 @@ void Graph::write_row(Slot slot, const std::vector<Batch::Edge>& edges) noexcept
 }
 
 // Gives every node the best of its own list and of those that name it, by Algorithm 4 if `prune`,
-// otherwise the nearest.
+// otherwise its own and the nearest of the others.
 void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& lists, bool prune,
                  std::size_t num_threads, ScratchPool& scratches,
                  const std::function<void(double)>& poll, double from, double to) {
@@ -177,15 +179,21 @@ void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& 
   for_nodes(nodes, num_threads, scratches, poll, from, to, [&](Slot node, Scratch& scratch) {
     std::vector<Batch::Edge> edges;
     make_room(scratch);
-    scratch.candidates.assign(lists[node].begin(), lists[node].end());
-    scratch.candidates.insert(scratch.candidates.end(), named[node].begin(), named[node].end());
+    scratch.candidates.assign(named[node].begin(), named[node].end());
     if (prune) {
+      scratch.candidates.insert(scratch.candidates.end(), lists[node].begin(), lists[node].end());
       choose(degree(), scratch, edges);
     } else {
-      sort_unique(scratch.candidates);
-      if (scratch.candidates.size() > degree()) scratch.candidates.resize(degree());
       edges.clear();
-      for (const Neighbor& n : scratch.candidates) edges.push_back({n.id, n.distance, false});
+      for (const Neighbor& n : lists[node]) edges.push_back({n.id, n.distance, false});
+      sort_unique(scratch.candidates);
+      for (const Neighbor& n : scratch.candidates) {
+        if (edges.size() == degree()) break;
+        const auto is_same = [&](const Batch::Edge& e) { return e.id == n.id; };
+        if (std::none_of(edges.begin(), edges.end(), is_same)) {
+          edges.push_back({n.id, n.distance, false});
+        }
+      }
     }
     write_row(node, edges);
   });
@@ -270,7 +278,7 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
                    const std::function<void(double)>& poll) const {
   // A third of what an insertion searches with, because the beam starts among near neighbours. See
   // docs/optimizations.md for what other widths gave.
-  const std::size_t beam = std::max<std::size_t>(48, options_.ef_construction * 9 / 25);
+  const std::size_t beam = std::max(kNarrowest, options_.ef_construction * 9 / 25);
   constexpr std::size_t kRound = 8;  // tasks: some 50 ms
   const std::size_t tasks = (nodes.size() + kTask - 1) / kTask;
   const auto between = [&](double share) { poll(0.5 + 0.35 * share); };
@@ -281,13 +289,25 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
         [&](std::size_t i, Scratch& scratch) {
           make_room(scratch);
           scratch.query = vectors_.query(nodes[i]);
-          open(layer(0), nodes[i], beam, rows, scratch);
+          // From the node itself, among near neighbours. Some come from the entry as queries do, and
+          // where that way leads elsewhere they link what lies apart.
+          const bool as_query = i % kAsQuery == 0;
+          const Slot start = as_query ? descend(scratch.query, 0, scratch) : nodes[i];
+          open(layer(0), start, beam, rows, scratch);
         },
         [&](std::size_t i, Scratch& scratch) {
           const Slot node = nodes[i];
           scratch.candidates.clear();
           for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
             if (scratch.pool[c].id != node) scratch.candidates.push_back(scratch.pool[c]);
+          }
+          // Its row too: the way from one cluster to another is far longer than the beam is wide.
+          const Slot* row = links_of(node);
+          std::size_t count = 0;
+          for (; count < degree() && row[count] != kNoLink; ++count) scratch.slots[count] = row[count] & kSlotMask;
+          vectors_.distances(scratch.query, scratch.slots.data(), count, scratch.near.data());
+          for (std::size_t l = 0; l < count; ++l) {
+            scratch.candidates.push_back({scratch.near[l], scratch.slots[l]});
           }
           choose(degree(), scratch, edges);
           lists.set(node, edges);
