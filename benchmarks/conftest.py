@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 from annx import datasets
-from annx.cli._bench import synthetic
-from annx.cli._bench_engines import Engine, Spec, as_input, has_hnswlib, make
-from annx.cli._bench_truth import Truth
+from annx._bench.engines import Engine, Spec, installed, make
+from annx._bench.generate import clusters
+from annx._bench.truth import Truth
 
 SAMPLE = Path(__file__).parent / "data" / "wordnet20k"
 #: A build of so many 384-d rows takes about a second, so that the suites take a minute.
@@ -39,7 +39,7 @@ class Task:
 
 @cache
 def _task() -> Task:
-    data = datasets.read_dataset(SAMPLE) if SAMPLE.is_dir() else synthetic(0)
+    data = datasets.read_dataset(SAMPLE) if SAMPLE.is_dir() else clusters()
     base = np.asarray(data.base[:ROWS], np.float32)
     queries = np.asarray(data.queries[:QUERIES], np.float32)
     metric = data.metric or "cosine"
@@ -47,16 +47,16 @@ def _task() -> Task:
 
 
 def _spec(library: str, metric: str) -> Spec:
-    if library == "hnswlib" and not has_hnswlib():
-        pytest.skip("hnswlib is not installed")
-    return Spec(library, metric)
+    if not installed(library):
+        pytest.skip(f"{library} is not installed")
+    return Spec(library, metric, "f32" if library == "annx" else "")
 
 
 @cache
 def _built(library: str) -> Engine:
     task = _task()
     engine = make(_spec(library, task.metric), task.base.shape[1])
-    engine.build(as_input(engine.spec, task.base), 1)
+    engine.build(engine.prepare(task.base), 1)
     return engine
 
 

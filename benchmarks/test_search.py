@@ -10,7 +10,7 @@ EFS = (10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 68, 80, 96, 112, 136, 160)
 @pytest.mark.parametrize("recall", [0.90, 0.95, 0.99])
 def test_batch_at_recall(benchmark, engine, task, recall):
     for ef in EFS:
-        engine.set_ef(ef)
+        engine.use({"ef": ef})
         reached = task.truth.recall(engine.search(task.queries, 10))
         if reached >= recall:
             break

@@ -176,18 +176,18 @@ def test_mistakes_are_one_line(files, monkeypatch, words, status, said):
 
 def test_bench_prints_tables_and_writes_json(files):
     out = files / "result.json"
-    options = ["--metric=l2", "--ef=10,40", "--queries=3", "--no-memory", "--alone"]
+    options = ["--metric=l2", "--ef=10,40", "--queries=3", "--alone"]
     said = run("bench", files, *options, "--out", out).stdout
-    assert "annx f32" in said and "300 x 16 float32, 3 queries" in said
+    assert "annx auto" in said and "300 x 16 float32, 3 queries" in said
     assert json.loads(out.read_text())["dataset"]["rows"] == 300
 
 
 def test_bench_json_is_one_record_a_line(files):
-    options = ["--metric=cosine", "--rounds=1", "--ef=10", "--no-memory", "--alone", "--json"]
+    options = ["--metric=cosine", "--rounds=1", "--ef=10", "--alone", "--json"]
     records = [json.loads(line) for line in run("bench", files, *options).stdout.splitlines()]
     kinds = [record["record"] for record in records]
     assert kinds[:3] == ["machine", "dataset", "settings"]
-    assert {"build", "point", "at_recall", "single_call"} <= set(kinds)
+    assert {"build", "point", "at_recall", "latency"} <= set(kinds)
 
 
 def test_bench_needs_a_metric_and_numbers(files):

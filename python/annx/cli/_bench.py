@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
-import numpy as np
 
 from annx import datasets
-from annx.cli import _bench_table, _options, _output
-from annx.cli._bench_compare import EFS, Comparison, Settings, compare
-from annx.cli._bench_measure import CLOCKS
+from annx._bench import tables
+from annx._bench.comparison import BASELINE, EFS, Comparison, Settings, installed_peers
+from annx._bench.generate import clusters
+from annx._bench.run import compare
+from annx.cli import _options, _output
 from annx.errors import ParameterError
 
 
@@ -25,11 +27,18 @@ from annx.errors import ParameterError
 @click.option(
     "--codec",
     "codecs",
-    type=click.Choice(_options.CODECS),
+    metavar="NAME",
     multiple=True,
-    default=("f32",),
+    default=("auto",),
     show_default=True,
-    help="Repeat to compare several.",
+    help="annx's codec or preset; repeat to compare several.",
+)
+@click.option(
+    "--peer",
+    "peers",
+    metavar="NAME",
+    multiple=True,
+    help="Library, or one variant of it (usearch:i8); repeat for several. [default: all installed]",
 )
 @click.option("-k", type=_options.positive, default=10, show_default=True)
 @click.option(
@@ -40,67 +49,76 @@ from annx.errors import ParameterError
     callback=_options.int_list,
     help="Beam widths to try.",
 )
-@click.option("--rounds", type=_options.positive, default=5, show_default=True)
+@click.option(
+    "--M", "m", metavar="N,N,...", default="16", show_default=True, callback=_options.int_list
+)
+@click.option(
+    "--ef-construction",
+    metavar="N,N,...",
+    default="200",
+    show_default=True,
+    callback=_options.int_list,
+    help="With --M: one build of every library for each pair.",
+)
+@click.option("--rounds", type=_options.positive, default=3, show_default=True)
 @click.option("--queries", type=_options.positive, help="Use only so many queries.")
-@click.option("--alone", is_flag=True, help="Leave hnswlib out.")
-@click.option("--no-memory", is_flag=True, help="Skip the memory measurement (a build each).")
+@click.option("--alone", is_flag=True, help="Leave all peers out.")
 @click.option(
     "--clock",
-    type=click.Choice(tuple(CLOCKS)),
+    type=click.Choice(("wall", "cpu")),
     default="wall",
     show_default=True,
     help="cpu is steadier on a busy machine.",
 )
+@click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--out",
     type=_options.new_file,
     callback=_options.in_a_folder,
     help="Write everything to a JSON file.",
 )
-@_options.graph
 @_options.threads
 @_options.as_json
 def bench(
     data: Path | None,
     metric: str | None,
     codecs: tuple[str, ...],
+    peers: tuple[str, ...],
     k: int,
     ef: tuple[int, ...],
+    m: tuple[int, ...],
+    ef_construction: tuple[int, ...],
     rounds: int,
     queries: int | None,
     alone: bool,
-    no_memory: bool,
     clock: str,
-    out: Path | None,
-    m: int,
-    ef_construction: int,
     seed: int,
+    out: Path | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Compare annx with hnswlib on DATA: recall, speed, build time, memory.
+    """Compare annx with its peers on DATA: recall, speed, latency, build time, memory.
 
     DATA is an ann-benchmarks HDF5 file, or a folder with base, query and perhaps gt
     (.npy or another format). Without it, seeded clusters of random vectors are used.
     Searches run on one thread; --threads is for builds (default 1).
     """
-    dataset = synthetic(seed) if data is None else datasets.read_dataset(data)
+    dataset = clusters(seed=seed) if data is None else datasets.read_dataset(data)
     metric = metric or dataset.metric
     if metric is None:
         raise ParameterError(f"{dataset.name}: the data does not tell its metric: pass --metric")
     if queries is not None:
-        dataset = _first(dataset, queries)
+        dataset = first(dataset, queries=queries)
     settings = Settings(
         metric=metric,
         k=k,
         M=m,
         ef_construction=ef_construction,
         codecs=("b1",) if metric == "hamming" else codecs,
-        baseline=not alone,
+        peers=() if alone else peers or installed_peers(),
         efs=ef,
         rounds=rounds,
         threads=threads or 1,
-        memory=not no_memory,
         clock=clock,
         seed=seed,
     )
@@ -117,29 +135,43 @@ def run(
         else:
             result = compare(dataset, settings, progress=report)
     if not as_json:
-        _bench_table.show(result)
+        show(result)
+        if BASELINE not in installed_peers():
+            _output.echo("\nhnswlib is not installed: pip install 'annx[bench]' to compare")
     if out is not None:
         text = json.dumps(_output.plain(result.to_dict()), indent=1)
         out.write_text(text + "\n", encoding="utf-8")
     return result
 
 
-def synthetic(seed: int, rows: int = 10_000, dim: int = 64) -> datasets.Dataset:
-    """Clustered float32 vectors: 100 centres, as real data has neighbourhoods."""
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((100, dim), dtype=np.float32)
-    total = rows + 500
-    points = centres[rng.integers(0, 100, total)]
-    points += 0.5 * rng.standard_normal((total, dim), dtype=np.float32)
-    return datasets.Dataset("synthetic", points[:rows], points[rows:], None, "l2")
-
-
-def _first(dataset: datasets.Dataset, queries: int) -> datasets.Dataset:
-    truth = dataset.neighbors
-    return datasets.Dataset(
-        dataset.name,
-        dataset.base,
-        dataset.queries[:queries],
-        None if truth is None else truth[:queries],
-        dataset.metric,
+def first(
+    dataset: datasets.Dataset, *, rows: int | None = None, queries: int | None = None
+) -> datasets.Dataset:
+    """Keep the first rows and queries; the known neighbours of fewer rows are no more true."""
+    fewer = rows is not None and rows < len(dataset.base)
+    truth = None if fewer or dataset.neighbors is None else dataset.neighbors[:queries]
+    return replace(
+        dataset, base=dataset.base[:rows], queries=dataset.queries[:queries], neighbors=truth
     )
+
+
+def show(comparison: Comparison) -> None:
+    """Print all tables."""
+    k, rounds = comparison.settings.k, comparison.settings.rounds
+    turns = "one round" if rounds == 1 else f"median of {rounds} rounds"
+    _output.echo(tables.data_line(comparison))
+    _output.echo(tables.machine_line(comparison))
+    _output.heading(f"recall@{k} and queries per second, one thread, {turns}")
+    _output.table(tables.POINT_COLUMNS, tables.point_rows(comparison), left=2)
+    if comparison.at_recall:
+        _output.heading("queries per second at equal recall (interpolated)")
+        _output.table(tables.recall_columns(comparison), tables.recall_rows(comparison), left=2)
+    if comparison.latencies:
+        _output.heading("one call for one query")
+        _output.table(tables.LATENCY_COLUMNS, tables.latency_rows(comparison), left=2)
+    _output.heading("cost")
+    _output.table(tables.cost_columns(comparison), tables.cost_rows(comparison))
+    for failure in comparison.failures:
+        _output.echo(f"\n{failure.build} failed ({failure.stage}): {failure.message}")
+    if busy := tables.busy_line(comparison):
+        _output.echo(f"\n{busy}")

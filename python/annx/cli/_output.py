@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from annx.cli._bench_measure import Progress as Report
+from annx._bench.run import Progress as Report
 
 
 def on_terminal() -> bool:

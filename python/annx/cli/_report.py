@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from statistics import median
 
-from annx.cli import _bench_table, _svg
-from annx.cli._bench_compare import BASELINE, Comparison
+from annx._bench import tables
+from annx._bench.comparison import BASELINE, Comparison
+from annx._bench.curves import front, speed
+from annx.cli import _svg
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5b636b; --line: #dfe3e7;
@@ -77,13 +78,13 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], kind: str = ""
 
 
 def _lead(comparison: Comparison) -> str:
-    first = comparison.names()[0]
-    found = next((a for a in comparison.at_recall if a.engine == first and a.recall == 0.95), None)
+    first = comparison.curves()[0]
+    found = next((a for a in comparison.at_recall if a.curve == first and a.recall == 0.95), None)
     if found is None or found.qps is None:
         return ""
     text = f"At 95 % recall {first} answers {found.qps:,.0f} queries a second on one thread"
-    if found.ratio is not None:
-        text += f", {found.ratio:.2f} times what {BASELINE} does at the same recall"
+    if ratio := found.ratios.get(BASELINE):
+        text += f", {ratio.median:.2f} times what {BASELINE} does at the same recall"
     return f"<p>{escape(text)}.</p>"
 
 
@@ -92,12 +93,11 @@ def _figure(comparison: Comparison) -> str:
         _svg.Series(
             name,
             [
-                (point.ef, point.recall, median(point.qps))
-                for point in comparison.points
-                if point.engine == name
+                (tables.setting_text(point.setting), point.recall, speed(point))
+                for point in front([p for p in comparison.points if p.curve == name])
             ],
         )
-        for name in comparison.names()
+        for name in comparison.curves()
     ]
     legend = "".join(
         f'<span><svg viewBox="0 0 14 14">{_svg.mark(number, 7, 7)}</svg>{escape(curve.name)}</span>'
@@ -143,12 +143,11 @@ def page(comparison: Comparison, answers: Sequence[Answer], note: str = "") -> s
         A whole HTML document.
     """
     settings, machine = comparison.settings, comparison.machine
-    names = comparison.names()
+    names = comparison.curves()
     title = "annx beside hnswlib" if BASELINE in names else "annx"
-    columns = ["ef"] + [text for name in names for text in (f"{name}\nrecall", "\nQPS")]
     foot = " · ".join(
         [
-            _bench_table.machine_line(comparison),
+            tables.machine_line(comparison),
             machine.system,
             f"commit {machine.commit}" if machine.commit else "no commit",
             f"huge pages {machine.huge_pages}",
@@ -166,23 +165,22 @@ def page(comparison: Comparison, answers: Sequence[Answer], note: str = "") -> s
 </head>
 <body>
 <h1>{title}</h1>
-<p class="soft">{escape(_bench_table.data_line(comparison))}</p>
+<p class="soft">{escape(tables.data_line(comparison))}</p>
 {_lead(comparison)}
-<p class="soft">{escape(_bench_table.busy_line(comparison))}</p>
+<p class="soft">{escape(tables.busy_line(comparison))}</p>
 <h2>Recall and speed</h2>
 {_figure(comparison)}
 <p class="soft">{escape(note)}</p>
 <h2>At equal recall</h2>
-{_table(_bench_table.recall_columns(comparison), _bench_table.recall_rows(comparison), "second")}
+{_table(tables.recall_columns(comparison), tables.recall_rows(comparison), "second")}
 <p class="soft">Queries per second on one thread, interpolated between beam widths (or of the
 narrowest beam, where it already exceeds that recall). The factor is the median of
 {settings.rounds} interleaved rounds, with the least and the greatest.</p>
 <h2>Cost</h2>
-{_table(_bench_table.cost_columns(comparison), _bench_table.cost_rows(comparison), "first")}
-<p class="soft">Index: growth of a fresh process. Call cost: what one call for one query adds to
-the search itself (1,000 × 16-d vectors, k = 10).</p>
+{_table(tables.cost_columns(comparison), tables.cost_rows(comparison), "first")}
+<p class="soft">Memory: growth of a process of its own.</p>
 <h2>Every beam width</h2>
-{_table(columns, _bench_table.curve_rows(comparison))}
+{_table(tables.POINT_COLUMNS, tables.point_rows(comparison), "first second")}
 <h2>What it finds</h2>
 {_answers(answers)}
 <p class="soft">{escape(foot)}</p>

@@ -14,10 +14,10 @@ _MARKS = ("circle", "square", "triangle", "diamond")
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One curve: (ef, recall, QPS) by ascending recall."""
+    """One curve: (search parameters, recall, QPS) by ascending recall."""
 
     name: str
-    points: Sequence[tuple[int, float, float]]
+    points: Sequence[tuple[str, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,8 @@ def plot(curves: Sequence[Series], k: int, width: int, height: int) -> str:
     for number, curve in enumerate(curves):
         corners = " ".join(f"{frame.x(r):.1f},{frame.y(qps):.1f}" for _, r, qps in curve.points)
         out.append(f'<polyline class="curve c{number % 4}" points="{corners}"/>')
-        for ef, recall, qps in curve.points:
-            title = f"{curve.name}, ef {ef}: recall {recall:.4f}, {qps:,.0f} queries per second"
+        for setting, recall, qps in curve.points:
+            title = f"{curve.name}, {setting}: recall {recall:.4f}, {qps:,.0f} queries per second"
             out.append(mark(number, frame.x(recall), frame.y(qps), title))
     out.append("</svg>")
     return "\n".join(out)
