@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -111,9 +112,11 @@ class _Job:
         warm.build(base[:_WARM_ROWS], self.threads)
         warm.use(warm.settings(1, (10,))[0])
         warm.search(self.asked[:8], 1)
+        warm.close()
         del warm
         out = []
         for _ in range(repeats):
+            self.engine.close()
             self.engine = self._make()
             memory.settle()
             before, fresh = memory.resident(), memory.reset_peak()
@@ -185,12 +188,19 @@ class _Job:
         return out * 1e6
 
 
-def _serve(pipe: Connection, *arguments: Any) -> None:
+def _serve(pipe: Connection, log: str, *arguments: Any) -> None:
+    # What libraries print would tear the progress bar; their last words are kept.
+    with open(log, "wb") as file:
+        sys.stdout.flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     job: _Job | None = None
     while True:
         name, args = pipe.recv()
         try:
             if name == "stop":
+                if job is not None:
+                    job.engine.close()
                 return
             if job is None:
                 job = _Job(*arguments)
@@ -231,7 +241,8 @@ class Worker:
         # Not fork: the child would inherit this process's memory and threads.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        arguments = (theirs, spec, str(folder), threads, cores())
+        self._log = folder / f"{spec.name}.log"
+        arguments = (theirs, str(self._log), spec, str(folder), threads, cores())
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         with _environment(threads):
             self._process.start()
@@ -251,10 +262,19 @@ class Worker:
         except (EOFError, OSError):
             self._process.join(5)
             code = self._process.exitcode
-            raise WorkerError(f"the process ended with exit code {code}") from None
+            said = self._last_words()
+            raise WorkerError(f"the process ended with exit code {code}{said}") from None
         if not done:
             raise WorkerError(answer)
         return answer
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._log.read_text("utf-8", "replace").split("\n")
+        except OSError:
+            return ""
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f": {last[:200]}" if last else ""
 
     def stop(self) -> None:
         """End the process."""

@@ -52,6 +52,10 @@ LIBRARIES: dict[str, Library] = {
         "usearch",
         {"f32": "_usearch.UsearchEngine", "i8": "_usearch.UsearchEngine"},
     ),
+    "voyager": Library("voyager", "voyager", {"": "_voyager.VoyagerEngine"}),
+    "scann": Library("scann", "scann", {"": "_scann.ScannEngine"}),
+    "svs": Library("scalable-vs", "svs", {"f32": "_svs.SvsEngine", "f16": "_svs.SvsEngine"}),
+    "ngt": Library("ngt", "ngtpy", {"onng": "_ngt.NgtEngine"}),
 }
 
 

@@ -116,3 +116,6 @@ class Engine:
     def load(self, path: Path) -> None:
         """Read what :meth:`save` wrote, in place of a build."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Leave nothing behind on disk."""
