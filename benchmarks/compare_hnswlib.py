@@ -5,7 +5,7 @@
 DATA is a folder with base.npy, query.npy and perhaps gt.npy (rows of the true
 neighbours, best first), an HDF5 file of ann-benchmarks, or the name of generated data.
 It is ``annx bench`` with hnswlib as the only peer unless told otherwise; and it says
-whether annx reaches what it aims at. Writes benchmarks/results/NAME.json.
+whether annx reaches what it aims at. Writes benchmarks/results/NAME.jsonl and the page NAME.html.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from annx import datasets
 from annx._bench.comparison import (
     BASELINE,
     EFS,
@@ -22,8 +21,8 @@ from annx._bench.comparison import (
     build_seconds,
     installed_peers,
 )
-from annx._bench.generate import GENERATORS
 from annx.cli import _bench, _output
+from annx.datasets import GENERATORS, generate
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -80,10 +79,10 @@ def main() -> None:
     options = parser.parse_args()
 
     if options.data in GENERATORS:
-        dataset = GENERATORS[options.data](rows=options.rows or 10_000, seed=options.seed)
+        dataset = generate(options.data, options.rows or 10_000, seed=options.seed)
     else:
-        dataset = _bench.first(datasets.read_dataset(options.data), rows=options.rows)
-    dataset = _bench.first(dataset, queries=options.queries)
+        dataset = _bench.read(options.data, None, options.seed)
+    dataset = dataset.first(rows=options.rows, queries=options.queries)
     metric = options.metric or dataset.metric
     if metric is None:
         parser.error("the data does not tell its metric: pass --metric")
@@ -103,9 +102,9 @@ def main() -> None:
         clock=options.clock,
         seed=options.seed,
     )
-    out = options.out or RESULTS / f"{dataset.name}.json"
+    out = options.out or RESULTS / f"{dataset.name}.jsonl"
     out.parent.mkdir(parents=True, exist_ok=True)
-    result = _bench.run(dataset, settings, out, as_json=False)
+    result = _bench.run(dataset, settings, out)
     if BASELINE in result.curves():
         _output.heading(f"{result.curves()[0]} against {BASELINE}")
         _output.table(["", "target", "measured", "reached"], aims(result))

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from annx import datasets
 from annx._bench.engines import Engine, Spec, installed, make
-from annx._bench.generate import clusters
 from annx._bench.truth import Truth
 
 SAMPLE = Path(__file__).parent / "data" / "wordnet20k"
@@ -39,7 +38,7 @@ class Task:
 
 @cache
 def _task() -> Task:
-    data = datasets.read_dataset(SAMPLE) if SAMPLE.is_dir() else clusters()
+    data = datasets.read_dataset(SAMPLE) if SAMPLE.is_dir() else datasets.generate("clusters")
     base = np.asarray(data.base[:ROWS], np.float32)
     queries = np.asarray(data.queries[:QUERIES], np.float32)
     metric = data.metric or "cosine"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,17 +14,19 @@ import pytest
 pytest.importorskip("click")
 pytest.importorskip("rich")
 
-from annx._bench import tables
+from annx._bench import svg, tables
+from annx._bench.changes import changes
 from annx._bench.comparison import EFS, Settings, installed_peers
-from annx._bench.curves import Point, at_recall, front, qps_at
+from annx._bench.curves import Point, at_recall, front, qps_at, recall_at
 from annx._bench.engines import LIBRARIES, Spec, engine_class, installed, make
-from annx._bench.generate import GENERATORS
+from annx._bench.journal import Journal, load
 from annx._bench.memory import resident
+from annx._bench.page import page
 from annx._bench.run import compare
 from annx._bench.truth import Truth, distances, true_neighbors
-from annx.cli import _output, _report, _svg
+from annx.cli import _report
 from annx.datasets import Dataset
-from annx.errors import ParameterError
+from annx.errors import FormatError, ParameterError
 
 
 def slow_distance(metric, a, b):
@@ -90,6 +95,14 @@ def test_speed_is_interpolated_and_never_extrapolated():
     assert qps_at([], 0.5) is None
 
 
+def test_recall_at_a_speed_is_the_reverse():
+    points = front([point("a", 0.8, 1000.0), point("a", 0.9, 100.0), point("a", 0.95, 10.0)])
+    for recall in (0.8, 0.83, 0.9, 0.93, 0.95):
+        assert recall_at(points, qps_at(points, recall)) == pytest.approx(recall)
+    assert recall_at(points, 2000) is None
+    assert recall_at(points, 1) == 0.95
+
+
 def test_ratios_are_taken_round_by_round():
     points = [
         point("annx", 0.8, 200.0, 400.0, 300.0),
@@ -124,8 +137,8 @@ def comparison():
     emitted = []
     peers = ("hnswlib",) if installed("hnswlib") else ()
     settings = Settings("l2", rounds=2, efs=(10, 40, 160), codecs=("f32", "f16"), peers=peers)
-    result = compare(blobs(), settings, emit=lambda kind, record: emitted.append(kind))
-    return result, emitted
+    journal = Journal(emit=lambda record: emitted.append(record["record"]))
+    return compare(blobs(), settings, journal=journal), emitted
 
 
 def test_comparison_measures_everything(comparison):
@@ -135,8 +148,8 @@ def test_comparison_measures_everything(comparison):
     assert all(len(point.qps) == 2 and min(point.qps) > 0 for point in result.points)
     best = {name: max(p.recall for p in result.points if p.curve == name) for name in names}
     assert min(best.values()) > 0.98
-    kinds = {"machine", "dataset", "settings", "build", "point", "at_recall", "latency"}
-    assert kinds <= {*emitted}
+    assert emitted[0] == "run" and emitted[-1] == "end"
+    assert {"build", "recalls", "timing", "calls"} <= {*emitted}
     assert {found.curve for found in result.latencies} == {*names}
     assert all(
         0 < p50 <= p99 for f in result.latencies for p50, p99 in zip(f.p50, f.p99, strict=True)
@@ -147,11 +160,91 @@ def test_comparison_measures_everything(comparison):
         assert all(build.resident < 20_000_000 for build in result.builds)
 
 
-def test_comparison_is_plain_data(comparison):
+def small(**options):
+    return Settings("l2", rounds=2, efs=(10, 20), codecs=("f32", "f16"), peers=(), **options)
+
+
+class Stop(Exception):
+    """Breaks a run off."""
+
+
+@pytest.mark.parametrize(
+    "kind, number", [("build", 1), ("recalls", 1), ("timing", 3), ("calls", 2)]
+)
+def test_a_run_goes_on_where_it_was_broken_off(tmp_path, kind, number):
+    seen = []
+
+    def stop(record):
+        seen.append(record["record"])
+        if seen.count(kind) == number:
+            raise Stop
+
+    path = tmp_path / "run.jsonl"
+    with pytest.raises(Stop):
+        compare(blobs(), small(), journal=Journal(path, stop))
+    with path.open("a") as file:
+        file.write('{"record": "timing", "build": "half a li')
+    before = [json.loads(line) for line in path.read_text().splitlines()[:-1]]
+    result = compare(blobs(), small(), journal=Journal(path))
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert records[: len(before)] == before, "nothing is measured twice"
+    assert [record["record"] for record in records].count("end") == 1
+    keys = [json.dumps({**r, "qps": 0, "waited": 0}) for r in records if r["record"] == "timing"]
+    assert len(keys) == len({*keys})
+    assert result.curves() == ["annx f32", "annx f16"]
+    assert all(len(point.qps) == 2 for point in result.points)
+    assert all(len(found.p50) == 2 for found in result.latencies)
+    assert list(tmp_path.iterdir()) == [path], "saved indexes are removed at the end"
+
+
+def test_a_finished_run_is_read_not_repeated(tmp_path, monkeypatch):
+    path = tmp_path / "run.jsonl"
+    first = compare(blobs(), small(), journal=Journal(path))
+    monkeypatch.setattr("annx._bench.run.Worker", None)
+    assert compare(blobs(), small(), journal=Journal(path)).to_dict() == first.to_dict()
+    assert load(path).to_dict() == first.to_dict()
+    with pytest.raises(ParameterError, match=r"another run \(settings seed was 0, is 1\)"):
+        compare(blobs(), small(seed=1), journal=Journal(path))
+    with pytest.raises(ParameterError, match="another run .dataset rows"):
+        compare(blobs(1100), small(), journal=Journal(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}\n{}", "[1]\n", '{"record": "run", "format": 99}\n', "no JSON\n{}\n",
+     '{"record": "run", "format": 1}\n'],
+)  # fmt: skip
+def test_what_is_no_journal_is_refused(tmp_path, text):
+    path = tmp_path / "run.jsonl"
+    path.write_text(text)
+    with pytest.raises(FormatError):
+        load(path)
+
+
+def test_changes_tell_noise_from_regressions(comparison):
     result, _ = comparison
-    again = json.loads(json.dumps(_output.plain(result.to_dict())))
-    assert again["machine"]["cpu"] and again["settings"]["seed"] == 0
-    assert len(again["points"]) == len(result.points)
+    assert {change.verdict for change in changes(result, result)} == {"same"}
+    slower = copy.deepcopy(result)
+    for found in slower.points:
+        if found.curve == "annx f32":
+            found.qps = [qps / 2 for qps in found.qps]
+    slower.at_recall = at_recall(slower.points, slower.settings.targets, ("hnswlib",))
+    slower.builds[1] = dataclasses.replace(slower.builds[1], file=slower.builds[1].file * 2)
+    worse = {(c.curve, c.figure) for c in changes(result, slower) if c.verdict == "worse"}
+    speeds = {("annx f32", f"QPS at recall {target:.2f}") for target in (0.90, 0.95, 0.99)}
+    assert worse == speeds | {(result.builds[1].build, "file size")}
+    better = {(c.curve, c.figure) for c in changes(slower, result) if c.verdict == "better"}
+    assert better == worse
+    noisy = copy.deepcopy(result)
+    for found in noisy.points:
+        found.qps[0] *= 0.5
+    noisy.at_recall = at_recall(noisy.points, noisy.settings.targets, ())
+    noisy.builds = [build for build in noisy.builds if build.curve != "hnswlib"]
+    assert "worse" not in {c.verdict for c in changes(result, noisy) if "QPS" in c.figure}
+    other = copy.deepcopy(result)
+    other.dataset = {**other.dataset, "sha256": ""}
+    with pytest.raises(ParameterError, match="differ in data"):
+        changes(result, other)
 
 
 def test_beams_are_at_least_k():
@@ -217,50 +310,78 @@ def test_every_engine_finds_the_truth_and_keeps_it(library, variant, metric, tmp
     again.close()
 
 
-@pytest.mark.parametrize("name", GENERATORS)
-def test_generated_data_is_reproducible_and_fit(name):
-    data = GENERATORS[name](rows=3000, seed=5)
-    again = GENERATORS[name](rows=3000, seed=5)
-    np.testing.assert_array_equal(data.base, again.base)
-    np.testing.assert_array_equal(data.queries, again.queries)
-    assert not np.array_equal(data.base, GENERATORS[name](rows=3000, seed=6).base)
-    assert len(data.base) == 3000 and len(data.queries) == 500
-    assert data.base.shape[1] == data.queries.shape[1]
-    assert np.isfinite(data.base).all() and data.base.any(axis=1).all()
-
-
 def test_installed_peers_are_known():
     assert set(installed_peers()) <= LIBRARIES.keys() - {"annx"}
 
 
-def test_report_is_one_wellformed_page_without_network(comparison):
+class Tags(HTMLParser):
+    """Fails on a tag that is closed but not open, and keeps what was left open."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+        self.ids = []
+
+    def handle_starttag(self, tag, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in ("meta", "input", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_is_wellformed_and_needs_no_network(comparison):
     result, _ = comparison
     answers = [_report.Answer("a < b & c", [_report.Hit("w<b>", "d & e", 0.5, True)])]
-    page = _report.page(result, answers)
-    assert "a &lt; b &amp; c" in page and "w&lt;b&gt;" in page
-    assert "http" not in page and "<script" not in page and "url(" not in page
-    assert page.count("<svg") == page.count("</svg>") >= 2
+    text = page(result, extra=_report.answers_html(answers), note="a <note>")
+    assert "a &lt; b &amp; c" in text and "w&lt;b&gt;" in text and "a &lt;note&gt;" in text
+    assert "http" not in text and "<script" not in text and "url(" not in text
+    tags = Tags()
+    tags.feed(text)
+    assert not tags.open and len(tags.ids) == len({*tags.ids})
     for name in result.curves():
-        assert name in page
+        assert name in text
+    for word in ("prefers-color-scheme", "width=device-width", result.machine.command):
+        assert word in text
 
 
-def test_plot_keeps_every_point_inside():
+@pytest.mark.parametrize("left_out", ["latencies", "at_recall"])
+def test_page_of_less(comparison, left_out):
+    result = copy.copy(comparison[0])
+    setattr(result, left_out, [])
+    Tags().feed(page(result))
+
+
+@pytest.mark.parametrize("width, height", [(828, 480), (358, 380)])
+def test_plot_keeps_every_point_inside(width, height):
     curves = [
-        _svg.Series("a", [("ef=10", 0.5, 90.0), ("ef=20", 0.97, 20.0)]),
-        _svg.Series("b & c", [("ef=10", 0.6, 1e6)]),
+        svg.Series("a", 0, [svg.Mark(0.5, 90.0, "<1>"), svg.Mark(0.97, 20.0, "2")], True),
+        svg.Series("b & c", 13, [svg.Mark(1.0, 1e6, "3")]),
     ]
-    for width, height in ((728, 400), (360, 330)):
-        root = ElementTree.fromstring(_svg.plot(curves, 10, width, height))
-        marks = root.findall("circle") + root.findall("polygon")
-        assert len(marks) == 3
-        for circle in root.findall("circle"):
-            assert 0 < float(circle.get("cx")) < width
-            assert 0 < float(circle.get("cy")) < height
-        assert len(root.findall("text")) >= 5
+    points = [point for curve in curves for point in curve.marks]
+    wide = width > 500
+    x = svg.recall_axis([point.x for point in points], 10, wide)
+    y = svg.log_axis("queries per second", [point.y for point in points], wide)
+    root = ElementTree.fromstring(svg.plot(curves, x, y, width, height))
+    marks = [*root.iter("circle"), *root.iter("polygon")]
+    assert len(marks) == 3
+    for circle in root.iter("circle"):
+        assert 0 < float(circle.get("cx")) < width
+        assert 0 < float(circle.get("cy")) < height
+    assert len([*root.iter("text")]) >= 5
 
 
-def test_plot_of_perfect_recall_has_an_axis():
-    ElementTree.fromstring(_svg.plot([_svg.Series("a", [("ef=10", 1.0, 50.0)])], 10, 360, 330))
+def test_bars_keep_texts_inside():
+    rows = [svg.Bar("a long name", 0, 10.0, "10", 12.0), svg.Bar("b", 1, 0.0, "out of reach")]
+    root = ElementTree.fromstring(svg.bars(rows, 358, "t"))
+    for text in root.iter("text"):
+        left = float(text.get("x"))
+        wide = 7 * len(text.text)
+        assert (left - wide >= 0) if text.get("text-anchor") == "end" else (left + wide <= 358)
 
 
 def test_tables_have_a_row_for_each_figure(comparison):
@@ -270,6 +391,7 @@ def test_tables_have_a_row_for_each_figure(comparison):
         (tables.recall_columns(result), tables.recall_rows(result), 3 * engines),
         (tables.cost_columns(result), tables.cost_rows(result), engines),
         (tables.POINT_COLUMNS, tables.point_rows(result), engines),
+        (tables.pivot_columns(result), tables.pivot_rows(result), engines),
         (tables.LATENCY_COLUMNS, tables.latency_rows(result), engines),
     ):
         assert len(rows) >= least

@@ -74,6 +74,18 @@ def qps_at(curve: Sequence[Point], recall: float, turn: int | None = None) -> fl
     return math.exp((1 - share) * math.log(speed(low, turn)) + share * math.log(speed(high, turn)))
 
 
+def recall_at(curve: Sequence[Point], qps: float) -> float | None:
+    """Recall at a speed: the reverse of :func:`qps_at`; None if nothing is as fast."""
+    if not curve or qps > speed(curve[0]):
+        return None
+    if qps <= speed(curve[-1]):
+        return curve[-1].recall
+    right = next(number for number, point in enumerate(curve) if speed(point) <= qps)
+    low, high = curve[right - 1], curve[right]
+    share = math.log(qps / speed(low)) / math.log(speed(high) / speed(low))
+    return low.recall + share * (high.recall - low.recall)
+
+
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """Median, least and greatest of the rounds' ratios."""

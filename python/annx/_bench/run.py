@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from annx._bench.comparison import (
-    BASELINES,
-    Build,
-    Comparison,
-    Failure,
-    Latency,
-    Settings,
-)
-from annx._bench.curves import Point, at_recall, front
+from annx._bench.comparison import Build, Comparison, Failure, Settings
+from annx._bench.curves import Point, front
 from annx._bench.engines import Spec
+from annx._bench.journal import Journal, about
 from annx._bench.machine import describe
 from annx._bench.truth import Truth
 from annx._bench.worker import MIN_SECONDS, Built, Timed, Worker, WorkerError
@@ -27,8 +21,6 @@ from annx.datasets import Dataset
 
 #: Told what is being done, how many steps of it are finished, and of how many.
 Progress = Callable[[str, int, int], None]
-#: Given the kind of each record and the record, as soon as it is known.
-Emit = Callable[[str, Any], None]
 
 #: Recall at which single calls are timed.
 LATENCY_RECALL = 0.95
@@ -37,110 +29,132 @@ _HOPELESS = 1.5
 
 
 class _Run:
+    """What `compare` does, step by step; each skips what the journal knows already."""
+
     def __init__(
-        self, dataset: Dataset, settings: Settings, progress: Progress, emit: Emit
+        self,
+        dataset: Dataset,
+        settings: Settings,
+        progress: Progress,
+        journal: Journal,
+        indexes: Path | None,
     ) -> None:
         self.dataset, self.settings = dataset, settings
-        self.progress, self.emit = progress, emit
-        about = {
-            "name": dataset.name,
-            "rows": len(dataset.base),
-            "columns": int(dataset.base.shape[1]),
-            "dtype": str(dataset.base.dtype),
-            "queries": len(dataset.queries),
-        }
-        self.out = Comparison(describe(), about, settings)
+        self.progress, self.journal, self.indexes = progress, journal, indexes
         self.workers: list[Worker] = []
         self.points: dict[str, list[Point]] = {}
-        emit("machine", self.out.machine)
-        emit("dataset", about)
-        emit("settings", settings)
-
-    def put(self, kind: str, into: list[Any], record: Any) -> None:
-        into.append(record)
-        self.emit(kind, record)
 
     def fail(self, worker: Worker, stage: str, error: WorkerError) -> None:
         """Drop a library that failed, and remember why."""
         name = worker.spec.name
-        self.put("failure", self.out.failures, Failure(name, stage, str(error)))
+        self.journal.put("failure", Failure(name, stage, str(error)))
         self.points.pop(name, None)
         self.workers.remove(worker)
         worker.stop()
 
     def build(self, specs: Sequence[Spec], folder: Path) -> None:
+        """Start a process for each index, and build it there, or load what was built."""
+        failed = self.journal.failed()
         for done, spec in enumerate(specs):
+            if spec.name in failed:
+                continue
             self.progress(f"building {spec.name}", done, len(specs))
             worker = Worker(spec, folder, self.settings.threads)
             self.workers.append(worker)
+            kept = None
+            if self.indexes is not None:
+                kept = self.indexes / re.sub(r"[^\w=.-]", "_", spec.name)
             try:
-                costs: list[Built] = worker.call("build", self.settings.build_rounds, None)
+                if spec.name in self.journal.built() and kept is not None and kept.exists():
+                    worker.call("load", str(kept))
+                else:
+                    self._build(worker, kept)
             except WorkerError as error:
                 self.fail(worker, "build", error)
-                continue
-            # The first build of a process shows its memory best: later ones reuse it.
-            first = costs[0]
-            record = Build(
-                spec.curve,
-                spec.name,
-                self.settings.threads,
-                [cost.seconds for cost in costs],
-                [cost.cpu_seconds for cost in costs],
-                first.resident,
-                first.peak,
-                first.file,
-            )
-            self.put("build", self.out.builds, record)
+
+    def _build(self, worker: Worker, kept: Path | None) -> None:
+        path = None if kept is None else str(kept)
+        costs: list[Built] = worker.call("build", self.settings.build_rounds, path)
+        spec = worker.spec
+        if spec.name in self.journal.built():
+            return  # it could not be saved the first time, which was the one to measure
+        # The first build of a process shows its memory best: later ones reuse it.
+        first = costs[0]
+        record = Build(
+            spec.curve,
+            spec.name,
+            self.settings.threads,
+            [cost.seconds for cost in costs],
+            [cost.cpu_seconds for cost in costs],
+            first.resident,
+            first.peak,
+            first.file,
+        )
+        self.journal.put("build", record)
 
     def find_recalls(self, truth: Truth) -> None:
         """Try every setting once, up to the recall that is asked for."""
-        k, enough = self.settings.k, max(self.settings.targets, default=1.0)
         for done, worker in enumerate(list(self.workers)):
             self.progress("measuring recall", done, len(self.workers))
-            spec = worker.spec
-            found: list[Point] = []
-            try:
-                settings = worker.call("settings", k, self.settings.efs)
-                ladder = all(len(setting) == 1 for setting in settings)
-                for setting in settings:
-                    recall = truth.recall(worker.call("find", setting, k))
-                    once: Timed = worker.call("time", setting, k, 0.0)
-                    point = Point(spec.curve, spec.name, setting, recall)
-                    point.qps.append(1 / once.cpu)
-                    found.append(point)
-                    if ladder and recall >= enough:
-                        break
-            except WorkerError as error:
-                self.fail(worker, "search", error)
-                continue
-            if not ladder:
-                found = _promising(found)
-            self.points[spec.name] = [replace(p, qps=[], waited=[]) for p in found]
+            name = worker.spec.name
+            known = self.journal.points(name)
+            if known is None:
+                try:
+                    known = self._recalls(worker, truth)
+                except WorkerError as error:
+                    self.fail(worker, "search", error)
+                    continue
+                kept = [{"setting": p.setting, "recall": p.recall} for p in known]
+                curve = worker.spec.curve
+                self.journal.put("recalls", {"curve": curve, "build": name, "points": kept})
+            self.points[name] = known
+
+    def _recalls(self, worker: Worker, truth: Truth) -> list[Point]:
+        k, enough = self.settings.k, max(self.settings.targets, default=1.0)
+        settings = worker.call("settings", k, self.settings.efs)
+        is_ladder = all(len(setting) == 1 for setting in settings)
+        found = []
+        for setting in settings:
+            recall = truth.recall(worker.call("find", setting, k))
+            point = Point(worker.spec.curve, worker.spec.name, setting, recall)
+            if not is_ladder:
+                once: Timed = worker.call("time", setting, k, 0.0)
+                point.qps.append(1 / once.wall)
+            found.append(point)
+            if is_ladder and recall >= enough:
+                break
+        return found if is_ladder else _promising(found)
 
     def time(self) -> None:
         """Let the engines take turns at each step of their ladders, round by round."""
         steps = max((len(points) for points in self.points.values()), default=0)
-        rounds, k = self.settings.rounds, self.settings.k
+        rounds = self.settings.rounds
         for turn in range(rounds):
             for step in range(steps):
                 self.progress("measuring speed", turn * steps + step, rounds * steps)
                 for worker in self._turned(turn):
                     points = self.points[worker.spec.name]
-                    if step >= len(points):
-                        continue
-                    point = points[step]
-                    try:
-                        timed: Timed = worker.call("time", point.setting, k, MIN_SECONDS)
-                    except WorkerError as error:
-                        self.fail(worker, "search", error)
-                        continue
-                    seconds = timed.cpu if self.settings.clock == "cpu" else timed.wall
-                    point.qps.append(len(self.dataset.queries) / seconds)
-                    point.waited.append(timed.waited)
+                    if step < len(points):
+                        self._time(worker, points[step], turn)
         self.progress("measuring speed", rounds * steps, rounds * steps)
-        for points in self.points.values():
-            for point in points:
-                self.put("point", self.out.points, point)
+
+    def _time(self, worker: Worker, point: Point, turn: int) -> None:
+        if self.journal.has_timing(point.build, point.setting, turn):
+            return
+        try:
+            timed: Timed = worker.call("time", point.setting, self.settings.k, MIN_SECONDS)
+        except WorkerError as error:
+            self.fail(worker, "search", error)
+            return
+        seconds = timed.cpu if self.settings.clock == "cpu" else timed.wall
+        record = {
+            "build": point.build,
+            "setting": point.setting,
+            "turn": turn,
+            "qps": len(self.dataset.queries) / seconds,
+            "waited": timed.waited,
+        }
+        self.journal.put("timing", record)
 
     def _turned(self, turn: int) -> list[Worker]:
         start = turn % max(1, len(self.workers))
@@ -148,36 +162,44 @@ class _Run:
 
     def time_calls(self) -> None:
         """Time single calls where each curve reaches a recall, in turns."""
-        chosen: dict[str, Latency] = {}
-        for curve in self.out.curves():
-            best = front([point for point in self.out.points if point.curve == curve])
+        measured = self.journal.comparison()
+        chosen: dict[str, Point] = {}
+        for curve in measured.curves():
+            best = front([point for point in measured.points if point.curve == curve])
             point = next((p for p in best if p.recall >= LATENCY_RECALL), best[-1])
-            chosen[point.build] = Latency(curve, point.build, point.setting, point.recall)
+            chosen[point.build] = point
         rounds = self.settings.rounds
         for turn in range(rounds):
             self.progress("measuring single calls", turn, rounds)
             for worker in self._turned(turn):
-                latency = chosen.get(worker.spec.name)
-                if latency is None:
+                name = worker.spec.name
+                if name not in chosen or self.journal.has_calls(name, turn):
                     continue
+                point = chosen[name]
                 try:
-                    times = worker.call("latencies", latency.setting, self.settings.k)
+                    times = worker.call("latencies", point.setting, self.settings.k)
                 except WorkerError as error:
-                    del chosen[worker.spec.name]
                     self.fail(worker, "single calls", error)
                     continue
-                latency.p50.append(float(np.percentile(times, 50)))
-                latency.p99.append(float(np.percentile(times, 99)))
-        for latency in chosen.values():
-            self.put("latency", self.out.latencies, latency)
+                record = {
+                    "curve": point.curve,
+                    "build": name,
+                    "setting": point.setting,
+                    "recall": point.recall,
+                    "turn": turn,
+                    "p50": float(np.percentile(times, 50)),
+                    "p99": float(np.percentile(times, 99)),
+                }
+                self.journal.put("calls", record)
 
     def stop(self) -> None:
-        for worker in self.workers:
-            worker.stop()
+        """End all processes."""
+        while self.workers:
+            self.workers.pop().stop()
 
 
 def _promising(points: list[Point]) -> list[Point]:
-    """Leave out the settings that others beat by far, by ascending recall."""
+    """Leave out the settings that others beat by far; by ascending recall."""
     best = front(points)
     kept = [
         point
@@ -195,7 +217,7 @@ def compare(
     settings: Settings,
     *,
     progress: Progress = lambda what, done, total: None,
-    emit: Emit = lambda kind, record: None,
+    journal: Journal | None = None,
 ) -> Comparison:
     """Measure annx and its peers on one data set.
 
@@ -207,8 +229,9 @@ def compare(
     dataset : Dataset
     settings : Settings
     progress : callable, optional
-    emit : callable, optional
-        Given the kind of each record and the record, as soon as it is known.
+    journal : Journal, optional
+        Where every record goes. If it has a file, that is what a run can go on from after
+        it was broken off; the indexes are kept beside it until the end.
 
     Returns
     -------
@@ -218,10 +241,17 @@ def compare(
     Raises
     ------
     ParameterError, ImportError
-        As :meth:`Settings.specs`.
+        As :meth:`Settings.specs`; or the journal is another run's.
     """
     specs = settings.specs()
-    run = _Run(dataset, settings, progress, emit)
+    journal = journal or Journal()
+    journal.start(about(dataset), settings, describe())
+    if journal.is_complete():
+        return journal.comparison()
+    indexes = None if journal.path is None else journal.path.with_name(journal.path.name + ".work")
+    if indexes is not None:
+        indexes.mkdir(exist_ok=True)
+    run = _Run(dataset, settings, progress, journal, indexes)
     try:
         with tempfile.TemporaryDirectory(prefix="annx-bench-") as name:
             folder = Path(name)
@@ -234,10 +264,11 @@ def compare(
             )
             run.find_recalls(truth)
             run.time()
-            for record in at_recall(run.out.points, settings.targets, BASELINES):
-                run.put("at_recall", run.out.at_recall, record)
             if settings.latency:
                 run.time_calls()
     finally:
         run.stop()
-    return run.out
+    journal.put("end", {})
+    if indexes is not None:
+        shutil.rmtree(indexes, ignore_errors=True)
+    return journal.comparison()

@@ -63,6 +63,31 @@ def recall_rows(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
+def pivot_columns(comparison: Comparison) -> list[str]:
+    """Name the columns of :func:`pivot_rows`."""
+    out = [""]
+    for recall in comparison.settings.targets:
+        out.append(f"QPS at {recall:.2f}")
+        out += [f"to {name}" for name in baselines(comparison)]
+    return out
+
+
+def pivot_rows(comparison: Comparison) -> list[list[str]]:
+    """One row for each curve: QPS and ratios at every target recall."""
+    rows = []
+    for curve in comparison.curves():
+        row = [curve]
+        for found in comparison.at_recall:
+            if found.curve != curve:
+                continue
+            row.append(count(found.qps))
+            for name in baselines(comparison):
+                ratio = found.ratios.get(name)
+                row.append("" if ratio is None else f"{ratio.median:.2f}x")
+        rows.append(row)
+    return rows
+
+
 def cost_columns(comparison: Comparison) -> list[str]:
     """Name the columns of :func:`cost_rows`."""
     threads = comparison.settings.threads

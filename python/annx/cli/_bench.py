@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+import os
 from pathlib import Path
 
 import click
 
 from annx import datasets
 from annx._bench import tables
+from annx._bench.changes import Change, changes
 from annx._bench.comparison import BASELINE, EFS, Comparison, Settings, installed_peers
-from annx._bench.generate import clusters
+from annx._bench.journal import Journal, load
+from annx._bench.page import page
 from annx._bench.run import compare
 from annx.cli import _options, _output
 from annx.errors import ParameterError
 
+#: Queries taken from the rows where there are none.
+HELD_OUT = 1000
+#: Rows generated if no number is given: a minute for annx and hnswlib.
+ROWS = 20_000
+
 
 @click.command()
-@click.argument("data", type=_options.existing, required=False)
+@click.argument("data", required=False)
 @click.option(
     "--metric",
     type=click.Choice(_options.METRICS),
     help="Needed unless the data tells it (HDF5 of ann-benchmarks).",
 )
+@click.option("--key", help="Array of an .npz, or Parquet column.")
+@click.option(
+    "--generate",
+    "generator",
+    type=click.Choice(tuple(datasets.GENERATORS)),
+    help="Seeded data in place of DATA.  [default: clusters]",
+)
+@click.option("--rows", type=_options.positive, help="Use only so many rows, or generate so many.")
+@click.option("--queries", type=_options.positive, help="Use only so many queries.")
 @click.option(
     "--codec",
     "codecs",
@@ -38,8 +53,9 @@ from annx.errors import ParameterError
     "peers",
     metavar="NAME",
     multiple=True,
-    help="Library, or one variant of it (usearch:i8); repeat for several. [default: all installed]",
+    help="Library, or one variant of it (usearch:i8); repeat for several.  [default: all]",
 )
+@click.option("--alone", is_flag=True, help="Leave all peers out.")
 @click.option("-k", type=_options.positive, default=10, show_default=True)
 @click.option(
     "--ef",
@@ -61,8 +77,6 @@ from annx.errors import ParameterError
     help="With --M: one build of every library for each pair.",
 )
 @click.option("--rounds", type=_options.positive, default=3, show_default=True)
-@click.option("--queries", type=_options.positive, help="Use only so many queries.")
-@click.option("--alone", is_flag=True, help="Leave all peers out.")
 @click.option(
     "--clock",
     type=click.Choice(("wall", "cpu")),
@@ -75,40 +89,62 @@ from annx.errors import ParameterError
     "--out",
     type=_options.new_file,
     callback=_options.in_a_folder,
-    help="Write everything to a JSON file.",
+    help="JSON lines; with it, the page of the same name.  [default: bench-NAME.jsonl]",
+)
+@click.option(
+    "--compare",
+    "runs",
+    type=(_options.existing_file, _options.existing_file),
+    metavar="OLD NEW",
+    help="Show what changed between two such files; exit 1 if anything became worse.",
 )
 @_options.threads
 @_options.as_json
 def bench(
-    data: Path | None,
+    data: str | None,
     metric: str | None,
+    key: str | None,
+    generator: str | None,
+    rows: int | None,
+    queries: int | None,
     codecs: tuple[str, ...],
     peers: tuple[str, ...],
+    alone: bool,
     k: int,
     ef: tuple[int, ...],
     m: tuple[int, ...],
     ef_construction: tuple[int, ...],
     rounds: int,
-    queries: int | None,
-    alone: bool,
     clock: str,
     seed: int,
     out: Path | None,
+    runs: tuple[Path, Path] | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
     """Compare annx with its peers on DATA: recall, speed, latency, build time, memory.
 
-    DATA is an ann-benchmarks HDF5 file, or a folder with base, query and perhaps gt
-    (.npy or another format). Without it, seeded clusters of random vectors are used.
-    Searches run on one thread; --threads is for builds (default 1).
+    DATA is an ann-benchmarks HDF5 file, a folder with base, query and perhaps gt (.npy or
+    another format), one file of vectors, some of which then are the queries, or the name of
+    a public data set, such as sift-128-euclidean, which is downloaded once. Without it,
+    generated data is used. Searches run on one thread; --threads is for builds.
+
+    Everything measured goes to a file of JSON lines, and to a page of the same name. A run
+    that was broken off goes on when the same command is given again.
     """
-    dataset = clusters(seed=seed) if data is None else datasets.read_dataset(data)
+    if runs is not None:
+        show_changes(*runs, as_json)
+        return
+    if data is not None and generator is not None:
+        raise click.UsageError("DATA or --generate, not both")
+    if data is None:
+        dataset = datasets.generate(generator or "clusters", rows or ROWS, seed=seed)
+    else:
+        dataset = read(data, key, seed, as_json)
+    dataset = dataset.first(rows=rows, queries=queries)
     metric = metric or dataset.metric
     if metric is None:
         raise ParameterError(f"{dataset.name}: the data does not tell its metric: pass --metric")
-    if queries is not None:
-        dataset = first(dataset, queries=queries)
     settings = Settings(
         metric=metric,
         k=k,
@@ -118,41 +154,51 @@ def bench(
         peers=() if alone else peers or installed_peers(),
         efs=ef,
         rounds=rounds,
-        threads=threads or 1,
+        threads=threads or os.cpu_count() or 1,
         clock=clock,
         seed=seed,
     )
+    if out is None and not as_json:
+        out = Path(f"bench-{dataset.name}.jsonl")
     run(dataset, settings, out, as_json)
 
 
+def read(data: str, key: str | None, seed: int, quiet: bool = False) -> datasets.Dataset:
+    """Read a file or folder, or fetch a public data set of that name."""
+    path = Path(data)
+    if path.exists() or data not in datasets.PUBLIC:
+        if not path.exists():
+            raise click.BadParameter(
+                f"{data}: no such file or folder, and no public data set "
+                f"({', '.join(datasets.PUBLIC)})"
+            )
+        return datasets.read_dataset(path, key=key, held_out=HELD_OUT, seed=seed)
+    with _output.progress(quiet) as report:
+        return datasets.fetch(data, progress=report)
+
+
 def run(
-    dataset: datasets.Dataset, settings: Settings, out: Path | None, as_json: bool
+    dataset: datasets.Dataset, settings: Settings, out: Path | None, as_json: bool = False
 ) -> Comparison:
-    """Compare, print the tables (or JSON lines as they come), and keep a file of it."""
+    """Compare, print the tables (or JSON lines as they come), and write file and page."""
+    journal = Journal(out, emit=_output.json_object if as_json else None)
     with _output.progress(quiet=as_json) as report:
-        if as_json:
-            result = compare(dataset, settings, emit=_output.json_line)
-        else:
-            result = compare(dataset, settings, progress=report)
+        try:
+            result = compare(dataset, settings, progress=report, journal=journal)
+        except KeyboardInterrupt:
+            if out is not None:
+                _output.note(f"{out}: the same command goes on from here")
+            raise
     if not as_json:
         show(result)
         if BASELINE not in installed_peers():
             _output.echo("\nhnswlib is not installed: pip install 'annx[bench]' to compare")
-    if out is not None:
-        text = json.dumps(_output.plain(result.to_dict()), indent=1)
-        out.write_text(text + "\n", encoding="utf-8")
+    if out is not None and result.points:
+        where = out.with_suffix(".html")
+        where.write_text(page(result), encoding="utf-8")
+        if not as_json:
+            _output.echo(f"\npage: {where.resolve().as_uri()}")
     return result
-
-
-def first(
-    dataset: datasets.Dataset, *, rows: int | None = None, queries: int | None = None
-) -> datasets.Dataset:
-    """Keep the first rows and queries; the known neighbours of fewer rows are no more true."""
-    fewer = rows is not None and rows < len(dataset.base)
-    truth = None if fewer or dataset.neighbors is None else dataset.neighbors[:queries]
-    return replace(
-        dataset, base=dataset.base[:rows], queries=dataset.queries[:queries], neighbors=truth
-    )
 
 
 def show(comparison: Comparison) -> None:
@@ -175,3 +221,42 @@ def show(comparison: Comparison) -> None:
         _output.echo(f"\n{failure.build} failed ({failure.stage}): {failure.message}")
     if busy := tables.busy_line(comparison):
         _output.echo(f"\n{busy}")
+
+
+def show_changes(old: Path, new: Path, as_json: bool) -> None:
+    """Print what changed between two runs, and exit with 1 if anything became worse."""
+    before, after = load(old), load(new)
+    found = changes(before, after)
+    worse = [change for change in found if change.verdict == "worse"]
+    if as_json:
+        for change in found:
+            _output.json_line("change", change)
+    else:
+        for part in ("cpu", "cores", "versions"):
+            was, now = getattr(before.machine, part), getattr(after.machine, part)
+            if was != now:
+                _output.echo(f"{part}: {was} -> {now}")
+        _output.table(["", "", "old", "new", "new/old", ""], _change_rows(found), left=2)
+        if any(change.relative for change in found):
+            _output.echo(f"\nx: ratio to {BASELINE} of the same run")
+        _output.echo(f"\n{len(worse)} of {len(found)} figures became worse")
+    if worse:
+        raise click.exceptions.Exit(1)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def _change_rows(found: list[Change]) -> list[list[str]]:
+    rows = []
+    for change in found:
+        unit = "x" if change.relative else ""
+        values = [
+            "-" if value is None else f"{_number(value.median)}{unit}"
+            for value in (change.old, change.new)
+        ]
+        factor = "-" if change.factor is None else f"{change.factor:.3f}"
+        verdict = "" if change.verdict == "same" else change.verdict
+        rows.append([change.curve, change.figure, *values, factor, verdict])
+    return rows

@@ -13,6 +13,8 @@ import annx
 from annx._bench.comparison import BASELINE, Settings
 from annx._bench.engines import Spec, installed
 from annx._bench.engines._annx import AnnxEngine
+from annx._bench.journal import Journal
+from annx._bench.page import page
 from annx._bench.run import compare
 from annx.cli import _bench, _options, _output, _report, _sample
 from annx.errors import ParameterError
@@ -94,14 +96,16 @@ def demo(
     )
     with _output.progress(quiet=as_json) as progress:
         if as_json:
-            result = compare(sample.data, settings, emit=_output.json_line)
+            result = compare(sample.data, settings, journal=Journal(emit=_output.json_object))
         else:
             result = compare(sample.data, settings, progress=progress)
     engine = _engine(sample, threads, quiet=as_json)
     numbers = range(min(REPORTED, len(sample.queries)))
     answers = [_answer(sample, engine, number, k) for number in numbers]
     note = NOTE if "i8" in codecs and sample.data.base.dtype == np.int8 else ""
-    report.write_text(_report.page(result, answers, note), encoding="utf-8")
+    report.write_text(
+        page(result, extra=_report.answers_html(answers), note=note), encoding="utf-8"
+    )
     if as_json:
         for answer in answers[:SHOWN]:
             _output.json_line("answer", answer)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from annx.datasets import Dataset
+from annx.datasets._dataset import Dataset
+from annx.errors import ParameterError
 
 Rows = NDArray[np.float32]
 
@@ -94,7 +95,7 @@ def integers(rows: int = 10_000, dim: int = 64, queries: int = 500, seed: int = 
     return Dataset("integers", points[:rows], points[rows:], None, "l2")
 
 
-#: By the name that users give: ``annx bench --generate NAME``.
+#: By the name that users give.
 GENERATORS: dict[str, Callable[..., Dataset]] = {
     "clusters": clusters,
     "far-clusters": far_clusters,
@@ -104,3 +105,36 @@ GENERATORS: dict[str, Callable[..., Dataset]] = {
     "out-of-distribution": out_of_distribution,
     "integers": integers,
 }
+
+
+def generate(
+    name: str, rows: int = 10_000, dim: int | None = None, queries: int = 500, seed: int = 0
+) -> Dataset:
+    """Make seeded data of a kind on which approximate search is hard.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`GENERATORS`.
+    rows, queries : int
+    dim : int, optional
+        By default 64, or 16 for low-angular.
+    seed : int
+        Equal seeds give equal data.
+
+    Raises
+    ------
+    ParameterError
+        The name is unknown, or a number is not positive.
+
+    Examples
+    --------
+    >>> generate("norms", rows=1000, dim=8).metric
+    'ip'
+    """
+    if name not in GENERATORS:
+        raise ParameterError(f"expected one of {', '.join(GENERATORS)}, got {name!r}")
+    if min(rows, queries, 1 if dim is None else dim) < 1:
+        raise ParameterError(f"expected positive numbers, got {rows}, {dim}, {queries}")
+    sizes = {} if dim is None else {"dim": dim}
+    return GENERATORS[name](rows=rows, queries=queries, seed=seed, **sizes)
