@@ -21,6 +21,6 @@ def test_single_query_of_16_dims(benchmark, spec):
 
 def test_single_query_of_the_sample(benchmark, engine, task):
     engine.use({"ef": 40})
-    queries = list(task.queries[:100])
+    queries = list(engine.prepare(task.queries[:100]))
     benchmark.group = "100 queries one by one, ef 40"
     benchmark(lambda: [engine.search_one(query, 10) for query in queries])
