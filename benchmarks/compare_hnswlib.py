@@ -19,7 +19,6 @@ from annx._bench.comparison import (
     Comparison,
     Settings,
     build_seconds,
-    installed_peers,
 )
 from annx.cli import _bench, _output
 from annx.datasets import GENERATORS, generate
@@ -93,7 +92,7 @@ def main() -> None:
         M=tuple(options.M),
         ef_construction=tuple(options.ef_construction),
         codecs=tuple(options.codec or ("f32",)),
-        peers=installed_peers() if "all" in peers else peers,
+        peers=_bench.choose(peers),
         efs=tuple(options.ef),
         rounds=options.rounds,
         threads=options.threads,

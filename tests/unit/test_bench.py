@@ -16,7 +16,7 @@ pytest.importorskip("rich")
 
 from annx._bench import svg, tables
 from annx._bench.changes import changes
-from annx._bench.comparison import EFS, Settings, installed_peers
+from annx._bench.comparison import EFS, Settings, installed_peers, variants
 from annx._bench.curves import Point, at_recall, front, qps_at, recall_at
 from annx._bench.engines import LIBRARIES, Spec, engine_class, installed, make
 from annx._bench.journal import Journal, load
@@ -24,7 +24,7 @@ from annx._bench.memory import resident
 from annx._bench.page import page
 from annx._bench.run import compare
 from annx._bench.truth import Truth, distances, true_neighbors
-from annx.cli import _report
+from annx.cli import _answers
 from annx.datasets import Dataset
 from annx.errors import FormatError, ParameterError
 
@@ -311,7 +311,13 @@ def test_every_engine_finds_the_truth_and_keeps_it(library, variant, metric, tmp
 
 
 def test_installed_peers_are_known():
-    assert set(installed_peers()) <= LIBRARIES.keys() - {"annx"}
+    usual, every = set(installed_peers()), set(installed_peers(every=True))
+    assert usual <= every
+    for name in every:
+        library, _, variant = name.partition(":")
+        assert variant in LIBRARIES[library].variants and library != "annx"
+        assert variants(name) == [(library, variant)]
+    assert {name.partition(":")[0] for name in usual} == {n.partition(":")[0] for n in every}
 
 
 class Tags(HTMLParser):
@@ -336,8 +342,8 @@ class Tags(HTMLParser):
 
 def test_page_is_wellformed_and_needs_no_network(comparison):
     result, _ = comparison
-    answers = [_report.Answer("a < b & c", [_report.Hit("w<b>", "d & e", 0.5, True)])]
-    text = page(result, extra=_report.answers_html(answers), note="a <note>")
+    answers = [_answers.Answer("a < b & c", [_answers.Hit("w<b>", "d & e", 0.5, True)])]
+    text = page(result, extra=_answers.html(answers), note="a <note>")
     assert "a &lt; b &amp; c" in text and "w&lt;b&gt;" in text and "a &lt;note&gt;" in text
     assert "http" not in text and "<script" not in text and "url(" not in text
     tags = Tags()

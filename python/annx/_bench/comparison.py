@@ -90,9 +90,15 @@ def variants(peer: str) -> list[tuple[str, str]]:
     return [(library, name) for name in ([variant] if variant else found.variants)]
 
 
-def installed_peers() -> tuple[str, ...]:
-    """Names of all peers that can be compared here."""
-    return tuple(name for name in LIBRARIES if name != "annx" and installed(name))
+def installed_peers(every: bool = False) -> tuple[str, ...]:
+    """Names of the peers that can be compared here: usual variants, or every one."""
+    out = []
+    for name, library in LIBRARIES.items():
+        if name == "annx" or not installed(name):
+            continue
+        chosen = library.usual if library.usual and not every else library.variants
+        out += [f"{name}:{variant}" if variant else name for variant in chosen]
+    return tuple(out)
 
 
 @dataclass(frozen=True, slots=True)

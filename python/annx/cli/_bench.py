@@ -53,7 +53,8 @@ ROWS = 20_000
     "peers",
     metavar="NAME",
     multiple=True,
-    help="Library, or one variant of it (usearch:i8); repeat for several.  [default: all]",
+    help="Library, one variant of it (usearch:i8), or all; repeat for several.  "
+    "[default: the usual variants of what is installed]",
 )
 @click.option("--alone", is_flag=True, help="Leave all peers out.")
 @click.option("-k", type=_options.positive, default=10, show_default=True)
@@ -151,7 +152,7 @@ def bench(
         M=m,
         ef_construction=ef_construction,
         codecs=("b1",) if metric == "hamming" else codecs,
-        peers=() if alone else peers or installed_peers(),
+        peers=() if alone else choose(peers),
         efs=ef,
         rounds=rounds,
         threads=threads or os.cpu_count() or 1,
@@ -161,6 +162,13 @@ def bench(
     if out is None and not as_json:
         out = Path(f"bench-{dataset.name}.jsonl")
     run(dataset, settings, out, as_json)
+
+
+def choose(peers: tuple[str, ...]) -> tuple[str, ...]:
+    """Say which peers are meant: by default one or two curves of each library."""
+    if "all" in peers:
+        return installed_peers(every=True)
+    return peers or installed_peers()
 
 
 def read(data: str, key: str | None, seed: int, quiet: bool = False) -> datasets.Dataset:

@@ -16,7 +16,7 @@ from annx._bench.engines._annx import AnnxEngine
 from annx._bench.journal import Journal
 from annx._bench.page import page
 from annx._bench.run import compare
-from annx.cli import _bench, _options, _output, _report, _sample
+from annx.cli import _answers, _bench, _options, _output, _sample
 from annx.errors import ParameterError
 
 #: Queries shown when none is asked for.
@@ -103,9 +103,7 @@ def demo(
     numbers = range(min(REPORTED, len(sample.queries)))
     answers = [_answer(sample, engine, number, k) for number in numbers]
     note = NOTE if "i8" in codecs and sample.data.base.dtype == np.int8 else ""
-    report.write_text(
-        page(result, extra=_report.answers_html(answers), note=note), encoding="utf-8"
-    )
+    report.write_text(page(result, extra=_answers.html(answers), note=note), encoding="utf-8")
     if as_json:
         for answer in answers[:SHOWN]:
             _output.json_line("answer", answer)
@@ -148,7 +146,7 @@ def _engine(sample: _sample.Sample, threads: int, quiet: bool) -> AnnxEngine:
     return engine
 
 
-def _answer(sample: _sample.Sample, engine: AnnxEngine, number: int, k: int) -> _report.Answer:
+def _answer(sample: _sample.Sample, engine: AnnxEngine, number: int, k: int) -> _answers.Answer:
     query = sample.queries[number]
     vector = engine.prepare(sample.data.queries[number])
     found: annx.SearchResult = engine.index.search(vector, k, ef_search=max(EF, k))
@@ -158,17 +156,17 @@ def _answer(sample: _sample.Sample, engine: AnnxEngine, number: int, k: int) -> 
             break
         document = sample.documents[row]
         hits.append(
-            _report.Hit(
+            _answers.Hit(
                 document.words,
                 document.definition,
                 float(similarity),
                 document.id == query.relevant,
             )
         )
-    return _report.Answer(query.text, hits)
+    return _answers.Answer(query.text, hits)
 
 
-def _print(answer: _report.Answer) -> None:
+def _print(answer: _answers.Answer) -> None:
     _output.heading(f'"{answer.query}"')
     for rank, hit in enumerate(answer.hits, start=1):
         own = "  <- the definition it illustrates" if hit.is_own else ""

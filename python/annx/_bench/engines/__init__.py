@@ -23,11 +23,14 @@ class Library:
         What to import.
     variants : dict of str to str
         Of each variant, the engine's module and class.
+    usual : tuple of str
+        Variants that are compared unless others are asked for; all if empty.
     """
 
     package: str
     module: str
     variants: dict[str, str]
+    usual: tuple[str, ...] = ()
 
 
 _ANNX = "_annx.AnnxEngine"
@@ -41,6 +44,7 @@ LIBRARIES: dict[str, Library] = {
         "pyvsag",
         "pyvsag",
         {"sq8_uniform": "_vsag.VsagEngine", "sq4_uniform": "_vsag.VsagEngine"},
+        usual=("sq8_uniform",),
     ),
     "faiss": Library(
         "faiss-cpu",
@@ -54,7 +58,12 @@ LIBRARIES: dict[str, Library] = {
     ),
     "voyager": Library("voyager", "voyager", {"": "_voyager.VoyagerEngine"}),
     "scann": Library("scann", "scann", {"": "_scann.ScannEngine"}),
-    "svs": Library("scalable-vs", "svs", {"f32": "_svs.SvsEngine", "f16": "_svs.SvsEngine"}),
+    "svs": Library(
+        "scalable-vs",
+        "svs",
+        {"f32": "_svs.SvsEngine", "f16": "_svs.SvsEngine"},
+        usual=("f16",),
+    ),
     "ngt": Library("ngt", "ngtpy", {"onng": "_ngt.NgtEngine"}),
 }
 

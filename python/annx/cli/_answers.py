@@ -25,7 +25,7 @@ class Answer:
     hits: Sequence[Hit]
 
 
-def answers_html(answers: Sequence[Answer]) -> str:
+def html(answers: Sequence[Answer]) -> str:
     """Write the queries and what was found for them."""
     out = []
     for answer in answers:
