@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -171,10 +171,6 @@ class Comparison:
     def of(self, curve: str) -> list[Build]:
         """All builds of one curve."""
         return [build for build in self.builds if build.curve == curve]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything measured, as plain data."""
-        return asdict(self)
 
 
 def build_seconds(comparison: Comparison, build: Build) -> float:

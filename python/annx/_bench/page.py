@@ -67,6 +67,13 @@ class _Page:
     def is_own(self, curve: str) -> bool:
         return curve.startswith("annx")
 
+    def qps(self, curve: str) -> float | None:
+        """Speed at the recall that is shown, as the tables have it."""
+        for found in self.comparison.at_recall:
+            if (found.curve, found.recall) == (curve, SHOWN_RECALL):
+                return found.qps
+        return qps_at(self.fronts[curve], SHOWN_RECALL)
+
     def lead(self) -> str:
         """Say in one sentence what the first curve reaches."""
         first = self.curves[0]
@@ -139,7 +146,7 @@ class _Page:
         """Queries per second at one recall."""
         rows = []
         for name in self.curves:
-            qps = qps_at(self.fronts[name], SHOWN_RECALL)
+            qps = self.qps(name)
             if qps is None:
                 best = self.fronts[name][-1].recall
                 rows.append(Bar(name, self.numbers[name], 0, f"reaches {best:.3f}"))
@@ -156,7 +163,7 @@ class _Page:
         reference = next((name for name in (BASELINE, *self.curves) if name in self.fronts), None)
         if reference is None:
             return ""
-        qps = qps_at(self.fronts[reference], SHOWN_RECALL) or speed(self.fronts[reference][-1])
+        qps = self.qps(reference) or speed(self.fronts[reference][-1])
         series, recalls, times = [], [], []
         for build in self.comparison.builds:
             points = [p for p in self.comparison.points if p.build == build.build]
@@ -195,7 +202,8 @@ class _Page:
                 self._build_name(build),
                 self.numbers[build.curve],
                 build.resident / 1e6,
-                f"{build.resident / 1e6:,.1f}",
+                tables.megabytes(build.resident)
+                + ("" if build.peak is None else f" / {tables.megabytes(build.peak)}"),
                 None if build.peak is None else build.peak / 1e6,
                 self.is_own(build.curve),
             )
@@ -333,8 +341,8 @@ thorough one.</p>
 {made.builds()}
 <h2>Memory</h2>
 {memory}
-<p class="soft">MB that the index adds to a process of its own; thin lines reach to the peak of
-the build.</p>
+<p class="soft">MB that the index adds to a process of its own: bars show it after the build, thin
+lines reach to the peak of the build.</p>
 {table(tables.cost_columns(comparison), tables.cost_rows(comparison))}
 {latency}
 {extra}

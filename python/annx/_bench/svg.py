@@ -18,6 +18,8 @@ _SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
     ((0, -5), (5, 0), (0, 5), (-5, 0)),
     ((0, 5), (4.6, -3.5), (-4.6, -3.5)),
 )
+#: Width of a letter at most, on average: fonts differ, and some names are bold.
+_LETTER = 7.6
 #: Recall of 1 stands where 0.9995 would: no logarithm reaches it.
 _PERFECT = 0.0005
 
@@ -197,8 +199,8 @@ def bars(rows: Sequence[Bar], width: int, title: str) -> str:
         For those who cannot see it.
     """
     step, thick = 24, 14
-    left = 8 + max((7 * len(row.name) for row in rows), default=0)
-    room = width - left - 8 - max((7 * len(row.text) for row in rows), default=0)
+    left = 8 + max((_LETTER * len(row.name) for row in rows), default=0)
+    room = width - left - 8 - max((_LETTER * len(row.text) for row in rows), default=0)
     most = max((max(row.value, row.beyond or 0) for row in rows), default=1) or 1
     height = step * len(rows) + 4
     out = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
@@ -207,9 +209,9 @@ def bars(rows: Sequence[Bar], width: int, title: str) -> str:
         length = max(1.0, row.value / most * room)
         end = length
         out.append(
-            f'<text class="{"name bold" if row.bold else "name"}" x="{left - 8}" y="{middle}" '
+            f'<text class="{"name bold" if row.bold else "name"}" x="{left - 8:.1f}" y="{middle}" '
             f'text-anchor="end">{escape(row.name)}</text>'
-            f'<rect class="mark c{row.number % COLOURS}" x="{left}" y="{top}" '
+            f'<rect class="mark c{row.number % COLOURS}" x="{left:.1f}" y="{top}" '
             f'width="{length:.1f}" height="{thick}" rx="2"/>'
         )
         if row.beyond is not None:

@@ -6,7 +6,7 @@ from statistics import median
 
 from annx._bench.comparison import BASELINES, Comparison, build_seconds
 from annx._bench.curves import Point, front, speed
-from annx._bench.engines import Setting
+from annx._bench.engines import LIBRARIES, Setting
 
 #: A process with a core of its own waits less than this share of the time.
 BUSY = 0.05
@@ -156,9 +156,15 @@ def point_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def machine_line(comparison: Comparison) -> str:
-    """Name the machine and the versions in one line."""
+    """Name the machine and the versions of what was compared in one line."""
     machine = comparison.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    libraries = {curve.partition(" ")[0] for curve in comparison.curves()}
+    packages = {LIBRARIES[library].package for library in libraries} | {"numpy"}
+    if machine.backend == "numba":
+        packages.add("numba")
+    versions = ", ".join(
+        f"{name} {version}" for name, version in machine.versions.items() if name in packages
+    )
     return (
         f"{machine.cpu}, {machine.cores} cores; {machine.backend} {machine.isa}; "
         f"Python {machine.python}, {versions}"

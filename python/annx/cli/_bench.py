@@ -30,7 +30,7 @@ ROWS = 20_000
     type=click.Choice(_options.METRICS),
     help="Needed unless the data tells it (HDF5 of ann-benchmarks).",
 )
-@click.option("--key", help="Array of an .npz, or Parquet column.")
+@_options.key
 @click.option(
     "--generate",
     "generator",
