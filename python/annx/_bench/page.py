@@ -174,7 +174,8 @@ class _Page:
             title = f"{self._build_name(build)}: {seconds:.1f} s, recall {recall:.4f}"
             point = Mark(max(seconds, 1e-3), recall, title)
             own = self.is_own(build.curve)
-            series.append(Series(build.curve, self.numbers[build.curve], [point], own))
+            number = self.numbers[build.curve]
+            series.append(Series(self._build_name(build), number, [point], own, named=True))
             recalls.append(max(recall, _LEAST_RECALL))
             times.append(point.x)
         if not series:
@@ -189,7 +190,8 @@ class _Page:
         return (
             _both(figures)
             + f'<p class="soft">Recall where a curve answers {qps:,.0f} queries a second, as '
-            f"{escape(reference)} does at {SHOWN_RECALL:.0%}. Up and to the left is better.</p>"
+            f"{escape(reference)} does at {SHOWN_RECALL:.0%}; what is never as fast is left "
+            "out. Up and to the left is better.</p>"
         )
 
     def _build_name(self, build: Build) -> str:

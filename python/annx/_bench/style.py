@@ -42,6 +42,7 @@ th, td { padding: 5px 11px 5px 0; text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; vertical-align: bottom; }
 tbody tr { border-top: 1px solid var(--line); }
 tr.own td { font-weight: 600; }
+th:first-child, td:first-child { position: sticky; left: 0; background: var(--page); }
 .left1 th:nth-child(1), .left1 td:nth-child(1), .left2 th:nth-child(-n+2),
 .left2 td:nth-child(-n+2) { text-align: left; }
 details { margin: 8px 0; } summary { cursor: pointer; color: var(--soft); font-size: .875rem; }

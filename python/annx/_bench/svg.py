@@ -43,12 +43,15 @@ class Series:
         Chooses colour and mark; the same for a curve in all plots.
     bold : bool
         Whether it is what the page is about.
+    named : bool
+        Whether the name stands beside the first mark.
     """
 
     name: str
     number: int
     marks: Sequence[Mark]
     bold: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,14 @@ def plot(curves: Sequence[Series], x: Axis, y: Axis, width: int, height: int) ->
         out.append(f'<polyline class="{looks} c{curve.number % COLOURS}" points="{corners}"/>')
         size = 1.4 if curve.bold else 1
         out += [mark(curve.number, *place, size) for place in places]
+        if curve.named and places:
+            left, top, _ = places[0]
+            # Towards the middle, where there is room.
+            shift, anchor = (8, "start") if left < 0.6 * width else (-8, "end")
+            out.append(
+                f'<text x="{left + shift:.1f}" y="{top + 4:.1f}" text-anchor="{anchor}">'
+                f"{escape(curve.name)}</text>"
+            )
         out.append("</g>")
     out.append("</svg>")
     return "\n".join(out)
