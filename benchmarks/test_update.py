@@ -38,6 +38,7 @@ def test_add_to_a_built_index(benchmark, spec, task, share):
 @pytest.mark.skipif(not hasattr(annx.Index, "remove"), reason="annx cannot remove yet")
 @pytest.mark.parametrize("what", ["replace", "remove"])
 def test_change_a_tenth(benchmark, spec, task, what):
+    """hnswlib marks what it removes and walks through it ever after; annx mends the graph."""
     labels = np.random.default_rng(0).choice(len(task.base), len(task.base) // 10, replace=False)
     benchmark.group = f"{what} {len(labels):,} of {len(task.base):,} rows, 1 thread"
 
