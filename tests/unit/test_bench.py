@@ -16,6 +16,7 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 
 from annx._bench import svg, tables
+from annx._bench.budget import left_out, scaled
 from annx._bench.changes import changes
 from annx._bench.comparison import EFS, Settings, installed_peers, variants
 from annx._bench.curves import Point, at_recall, front, qps_at, recall_at
@@ -223,7 +224,10 @@ def test_what_is_no_journal_is_refused(tmp_path, text):
 
 
 def test_changes_tell_noise_from_regressions(comparison):
-    result, _ = comparison
+    result = copy.deepcopy(comparison[0])
+    for found in result.points:  # steadier than a busy machine is
+        found.qps = [1e5 / found.setting["ef"], 1.01e5 / found.setting["ef"]]
+    result.at_recall = at_recall(result.points, result.settings.targets, ("hnswlib",))
     assert {change.verdict for change in changes(result, result)} == {"same"}
     slower = copy.deepcopy(result)
     for found in slower.points:
@@ -270,6 +274,27 @@ def test_a_library_that_dies_ends_its_curve_alone(monkeypatch):
     assert result.curves() == ["annx f32"]
     assert [failure.stage for failure in result.failures] == ["search"]
     assert "exit code" in result.failures[0].message
+
+
+def test_the_longest_builds_are_left_out():
+    predicted = {"annx": 50.0, "hnswlib": 60.0, "a": 20.0, "b": 10.0, "c": 40.0, "d": 30.0}
+    assert left_out(predicted, {"annx", "hnswlib"}, 1000) == []
+    assert left_out(predicted, {"annx", "hnswlib"}, 175) == ["c"]
+    assert left_out(predicted, {"annx", "hnswlib"}, 139) == ["c", "d", "a"]
+    assert left_out(predicted, {"annx", "hnswlib"}, 1) == ["c", "d", "a", "b"]
+    assert scaled(1.0, 2000, 2000) == 1.0
+    assert 50 < scaled(1.0, 2000, 100_000) < 100
+
+
+@pytest.mark.skipif(not installed("usearch"), reason="usearch is not installed")
+def test_a_run_names_what_it_had_no_time_for():
+    peers = tuple(name for name in ("hnswlib", "usearch:f32") if installed(name.split(":")[0]))
+    settings = Settings("l2", rounds=1, efs=(10,), peers=peers, latency=False, minutes=1e-6)
+    result = compare(blobs(), settings)
+    assert result.curves() == ["annx f32", *["hnswlib"] * installed("hnswlib")]
+    assert [failure.stage for failure in result.failures] == ["left out"]
+    assert "would take about" in result.failures[0].message
+    assert "would take about" in page(result)
 
 
 def test_unknown_names_are_refused_before_any_work():

@@ -34,6 +34,8 @@ class Settings:
         One build of every curve for each pair.
     threads : int
         For builds; searches run on one.
+    minutes : float, optional
+        How long the run may take, roughly: peers whose builds do not fit are left out.
     clock : str
         ``"wall"``, or ``"cpu"`` on a machine that is busy otherwise.
     """
@@ -50,6 +52,7 @@ class Settings:
     threads: int = 1
     build_rounds: int = 1
     latency: bool = True
+    minutes: float | None = None
     clock: str = "wall"
     seed: int = 0
 

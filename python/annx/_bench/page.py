@@ -264,7 +264,7 @@ def _how(page: _Page) -> str:
     items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items())
     notes = "".join(f"<li>{escape(note)}.</li>" for note in page.notes())
     failures = "".join(
-        f"<li>{escape(f.build)} failed ({escape(f.stage)}): {escape(f.message)}</li>"
+        f"<li>{escape(f.build)}, {escape(f.stage)}: {escape(f.message)}.</li>"
         for f in comparison.failures
     )
     settings = json.dumps(plain(comparison.settings), indent=1)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from annx._bench.comparison import Build, Comparison, Failure, Settings
+from annx._bench.budget import BUILD_SHARE, duration, left_out
+from annx._bench.comparison import BASELINE, Build, Comparison, Failure, Settings
 from annx._bench.curves import Point, front
 from annx._bench.engines import Spec
 from annx._bench.journal import Journal, about
@@ -55,22 +56,46 @@ class _Run:
     def build(self, specs: Sequence[Spec], folder: Path) -> None:
         """Start a process for each index, and build it there, or load what was built."""
         failed = self.journal.failed()
-        for done, spec in enumerate(specs):
-            if spec.name in failed:
-                continue
-            self.progress(f"building {spec.name}", done, len(specs))
-            worker = Worker(spec, folder, self.settings.threads)
-            self.workers.append(worker)
+        for spec in specs:
+            if spec.name not in failed:
+                self.workers.append(Worker(spec, folder, self.settings.threads))
+        if self.settings.minutes is not None:
+            self._leave_out()
+        for done, worker in enumerate(list(self.workers)):
+            name = worker.spec.name
             kept = None
             if self.indexes is not None:
-                kept = self.indexes / re.sub(r"[^\w=.-]", "_", spec.name)
+                kept = self.indexes / re.sub(r"[^\w=.-]", "_", name)
             try:
-                if spec.name in self.journal.built() and kept is not None and kept.exists():
+                if name in self.journal.built() and kept is not None and kept.exists():
+                    self.progress(f"loading {name}", done, len(self.workers))
                     worker.call("load", str(kept))
                 else:
+                    self.progress(f"building {name}", done, len(self.workers))
                     self._build(worker, kept)
             except WorkerError as error:
                 self.fail(worker, "build", error)
+
+    def _leave_out(self) -> None:
+        """Do without the builds that would take too long, by how long a few rows take."""
+        predicted: dict[str, float] = {}
+        built = self.journal.built()
+        for done, worker in enumerate(list(self.workers)):
+            name = worker.spec.name
+            if name in built:
+                continue
+            self.progress("estimating build times", done, len(self.workers))
+            try:
+                predicted[name] = worker.call("rehearse") * self.settings.build_rounds
+            except WorkerError as error:
+                self.fail(worker, "build", error)
+        spent = sum(sum(record["seconds"]) for record in self.journal.of("build"))
+        seconds = 60 * (self.settings.minutes or 0) * BUILD_SHARE
+        wanted = {w.spec.name for w in self.workers if w.spec.library in ("annx", BASELINE)}
+        for name in left_out(predicted, wanted, seconds - spent):
+            worker = next(worker for worker in self.workers if worker.spec.name == name)
+            reason = f"its build would take about {duration(predicted[name])}"
+            self.fail(worker, "left out", WorkerError(reason))
 
     def _build(self, worker: Worker, kept: Path | None) -> None:
         path = None if kept is None else str(kept)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._bench import memory
+from annx._bench.budget import scaled
 from annx._bench.engines import Engine, Setting, Spec, make
 
 #: A shorter measurement is repeated until it lasts this long: clock and scheduler noise.
@@ -105,6 +106,19 @@ class _Job:
         engine = make(self.spec, self.dim)
         engine.fit(np.load(self.folder / "base.npy", mmap_mode="r"))
         return engine
+
+    def rehearse(self) -> float:
+        """Seconds that a build would take, by that of a few rows."""
+        base = np.load(self.folder / "base.npy", mmap_mode="r")
+        few = self.engine.prepare(base[:_WARM_ROWS])
+        # The first time, a library also loads what it needs.
+        for rows in (few[: len(few) // 2], few):
+            engine = self._make()
+            begin = time.perf_counter()
+            engine.build(rows, self.threads)
+            seconds = time.perf_counter() - begin
+            engine.close()
+        return scaled(seconds, len(few), len(base))
 
     def build(self, repeats: int, path: str | None) -> list[Built]:
         base = self.engine.prepare(np.load(self.folder / "base.npy"))

@@ -77,6 +77,13 @@ ROWS = 20_000
     callback=_options.int_list,
     help="With --M: one build of every library for each pair.",
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10,
+    show_default=True,
+    help="About how long it may take: peers whose builds do not fit are left out.",
+)
 @click.option("--rounds", type=_options.positive, default=3, show_default=True)
 @click.option(
     "--clock",
@@ -115,6 +122,7 @@ def bench(
     ef: tuple[int, ...],
     m: tuple[int, ...],
     ef_construction: tuple[int, ...],
+    minutes: float,
     rounds: int,
     clock: str,
     seed: int,
@@ -154,6 +162,7 @@ def bench(
         codecs=("b1",) if metric == "hamming" else codecs,
         peers=() if alone else choose(peers),
         efs=ef,
+        minutes=minutes,
         rounds=rounds,
         threads=threads or os.cpu_count() or 1,
         clock=clock,
@@ -226,7 +235,7 @@ def show(comparison: Comparison) -> None:
     _output.heading("cost")
     _output.table(tables.cost_columns(comparison), tables.cost_rows(comparison))
     for failure in comparison.failures:
-        _output.echo(f"\n{failure.build} failed ({failure.stage}): {failure.message}")
+        _output.echo(f"\n{failure.build}, {failure.stage}: {failure.message}")
     if busy := tables.busy_line(comparison):
         _output.echo(f"\n{busy}")
 
