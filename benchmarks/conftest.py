@@ -1,4 +1,11 @@
-"""Small data for the pytest-benchmark suites, and the libraries to compare."""
+"""Data for the pytest-benchmark suites, and the libraries to compare.
+
+    pytest benchmarks --benchmark-group-by=group
+    pytest benchmarks --benchmark-autosave; pytest benchmarks --benchmark-compare
+
+By default on so few rows that all suites take minutes; `--full` takes all of the sample, or
+of the data that `--data` names.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +24,20 @@ import pytest
 from numpy.typing import NDArray
 
 from annx import datasets
-from annx.cli._bench import synthetic
-from annx.cli._bench_engines import Engine, Spec, as_input, has_hnswlib, make
-from annx.cli._bench_truth import Truth
+from annx._bench.engines import Engine, Spec, installed, make
+from annx._bench.truth import Truth
 
 SAMPLE = Path(__file__).parent / "data" / "wordnet20k"
-#: A build of so many 384-d rows takes about a second, so that the suites take a minute.
+#: A build of so many 384-d rows takes about a second.
 ROWS, QUERIES = 5_000, 500
-LIBRARIES = ("annx", "hnswlib")
+#: What is compared, as library and variant.
+CURVES = (("annx", "auto"), ("annx", "f32"), ("hnswlib", ""))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("annx")
+    group.addoption("--full", action="store_true", help="all rows, and more dimensions")
+    group.addoption("--data", type=Path, help="as `annx bench` takes it; must tell its metric")
 
 
 @dataclass(frozen=True)
@@ -38,53 +51,68 @@ class Task:
 
 
 @cache
-def _task() -> Task:
-    data = datasets.read_dataset(SAMPLE) if SAMPLE.is_dir() else synthetic(0)
-    base = np.asarray(data.base[:ROWS], np.float32)
-    queries = np.asarray(data.queries[:QUERIES], np.float32)
+def _task(path: Path | None, full: bool) -> Task:
+    if path is not None:
+        data = datasets.read_dataset(path)
+    elif SAMPLE.is_dir():
+        data = datasets.read_dataset(SAMPLE)
+    else:
+        data = datasets.generate("clusters")
+    if not full:
+        data = data.first(rows=ROWS, queries=QUERIES)
+    base = np.asarray(data.base, np.float32)
+    queries = np.asarray(data.queries, np.float32)
     metric = data.metric or "cosine"
-    return Task(base, queries, metric, Truth(base, queries, 10, metric))
-
-
-def _spec(library: str, metric: str) -> Spec:
-    if library == "hnswlib" and not has_hnswlib():
-        pytest.skip("hnswlib is not installed")
-    return Spec(library, metric)
+    return Task(base, queries, metric, Truth(base, queries, 10, metric, data.neighbors))
 
 
 @cache
-def _built(library: str) -> Engine:
-    task = _task()
-    engine = make(_spec(library, task.metric), task.base.shape[1])
-    engine.build(as_input(engine.spec, task.base), 1)
+def _built(spec: Spec, path: Path | None, full: bool) -> Engine:
+    task = _task(path, full)
+    engine = make(spec, task.base.shape[1])
+    engine.build(engine.prepare(task.base), 1)
     return engine
 
 
 @pytest.fixture
-def task() -> Task:
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether to take all rows."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
+def where(request: pytest.FixtureRequest, full: bool) -> tuple[Path | None, bool]:
+    """Which data to take."""
+    return request.config.getoption("--data"), full
+
+
+@pytest.fixture
+def task(where: tuple[Path | None, bool]) -> Task:
     """The sample, or clusters of random vectors where it is not shipped."""
-    return _task()
+    return _task(*where)
 
 
-@pytest.fixture(params=LIBRARIES)
-def library(request: pytest.FixtureRequest) -> str:
-    """Each library in turn."""
-    return str(request.param)
-
-
-@pytest.fixture
-def spec(library: str, task: Task) -> Spec:
-    """How to make one library's index."""
-    return _spec(library, task.metric)
+@pytest.fixture(params=CURVES, ids=lambda curve: "-".join(filter(None, curve)))
+def spec(request: pytest.FixtureRequest, task: Task) -> Spec:
+    """How to make each library's index in turn."""
+    library, variant = request.param
+    if not installed(library):
+        pytest.skip(f"{library} is not installed")
+    return Spec(library, task.metric, variant)
 
 
 @pytest.fixture
-def engine(library: str) -> Engine:
+def engine(spec: Spec, where: tuple[Path | None, bool]) -> Engine:
     """One library's index over the task's rows, built once a session."""
-    return _built(library)
+    return _built(spec, *where)
 
 
 @pytest.fixture
 def new_engine(spec: Spec, task: Task) -> Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]:
     """Arguments of one timed build, as ``benchmark.pedantic(setup=...)`` wants them."""
-    return lambda: ((make(spec, task.base.shape[1]), task.base), {})
+
+    def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        engine = make(spec, task.base.shape[1])
+        return (engine, engine.prepare(task.base)), {}
+
+    return setup

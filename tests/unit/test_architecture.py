@@ -35,6 +35,7 @@ PYTHON_LAYERS = [
     {"index"},
     {"_load"},
     {"datasets", "__init__"},
+    {"_bench"},
     {"cli"},
 ]
 

@@ -174,25 +174,52 @@ def test_mistakes_are_one_line(files, monkeypatch, words, status, said):
     assert not (files / "out.annx").exists()
 
 
-def test_bench_prints_tables_and_writes_json(files):
-    out = files / "result.json"
-    options = ["--metric=l2", "--ef=10,40", "--queries=3", "--no-memory", "--alone"]
+def test_bench_prints_tables_and_writes_file_and_page(files):
+    out = files / "result.jsonl"
+    options = ["--metric=l2", "--ef=10,40", "--queries=3", "--alone"]
     said = run("bench", files, *options, "--out", out).stdout
-    assert "annx f32" in said and "300 x 16 float32, 3 queries" in said
-    assert json.loads(out.read_text())["dataset"]["rows"] == 300
+    assert "annx auto" in said and "300 x 16 float32, 3 queries" in said
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert records[0]["dataset"]["rows"] == 300 and records[-1]["record"] == "end"
+    assert "annx auto" in (files / "result.html").read_text()
+    assert "result.html" in said
+    assert run("bench", files, *options, "--out", out).stdout == said, "read, not repeated"
+    assert "another run" in run("bench", files, *options, "-k3", "--out", out, status=1).stderr
+    assert "0 of" in run("bench", "--compare", out, out).stdout
+    worse = files / "worse.jsonl"
+    records = [r | {"qps": r["qps"] / 9} if r["record"] == "timing" else r for r in records]
+    worse.write_text("".join(json.dumps(record) + "\n" for record in records))
+    result = CliRunner().invoke(cli, ["bench", "--compare", str(out), str(worse)])
+    assert result.exit_code == 1
+    assert "QPS at recall 0.90" in result.stdout and "worse" in result.stdout
+    said = run("bench", "--compare", worse, out, "--json").stdout
+    assert {json.loads(line)["verdict"] for line in said.splitlines()} >= {"better"}
 
 
-def test_bench_json_is_one_record_a_line(files):
-    options = ["--metric=cosine", "--rounds=1", "--ef=10", "--no-memory", "--alone", "--json"]
+def test_bench_takes_one_file_of_vectors(files, monkeypatch):
+    monkeypatch.chdir(files)
+    options = ["--metric=cosine", "--ef=10", "--rounds=1", "--alone"]
+    assert "270 x 16 float32, 30 queries" in run("bench", "base.npy", *options).stdout
+    assert (files / "bench-base.jsonl").exists() and (files / "bench-base.html").exists()
+
+
+def test_bench_json_is_one_record_a_line(files, monkeypatch):
+    monkeypatch.chdir(files)
+    options = ["--metric=cosine", "--rounds=1", "--ef=10", "--alone", "--json"]
+    before = sorted(files.iterdir())
     records = [json.loads(line) for line in run("bench", files, *options).stdout.splitlines()]
     kinds = [record["record"] for record in records]
-    assert kinds[:3] == ["machine", "dataset", "settings"]
-    assert {"build", "point", "at_recall", "single_call"} <= set(kinds)
+    assert kinds[0] == "run" and kinds[-1] == "end"
+    assert {"build", "recalls", "timing", "calls"} <= set(kinds)
+    assert sorted(files.iterdir()) == before
 
 
-def test_bench_needs_a_metric_and_numbers(files):
+def test_bench_needs_data_a_metric_and_numbers(files):
     assert "pass --metric" in run("bench", files, status=1).stderr
     assert "not a list of numbers" in run("bench", files, "--ef", "a", status=2).stderr
+    assert "sift-128-euclidean" in run("bench", files / "nothing", status=2).stderr
+    assert "not both" in run("bench", files, "--generate=norms", status=2).stderr
+    assert "expected a peer of" in run("bench", "--peer=x", status=1).stderr
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ import click
 import numpy as np
 
 import annx
-from annx.cli import _bench_table, _options, _output, _report, _sample
-from annx.cli._bench_compare import BASELINE, Settings, compare
-from annx.cli._bench_engines import AnnxEngine, as_input
-from annx.cli._bench_measure import CLOCKS
+from annx._bench.comparison import BASELINE, Settings
+from annx._bench.engines import Spec, installed
+from annx._bench.engines._annx import AnnxEngine
+from annx._bench.journal import Journal
+from annx._bench.page import page
+from annx._bench.run import compare
+from annx.cli import _answers, _bench, _options, _output, _sample
 from annx.errors import ParameterError
 
 #: Queries shown when none is asked for.
@@ -46,7 +49,7 @@ EF = 200
     default=("f32", "i8"),
     show_default=True,
 )
-@click.option("--clock", type=click.Choice(tuple(CLOCKS)), default="wall", show_default=True)
+@click.option("--clock", type=click.Choice(("wall", "cpu")), default="wall", show_default=True)
 @click.option("-k", type=_options.positive, default=10, show_default=True)
 @click.option("--rounds", type=_options.positive, default=5, show_default=True)
 @click.option(
@@ -82,26 +85,33 @@ def demo(
         _only_results(sample, words, k, threads, as_json)
         return
 
-    settings = Settings("cosine", k=k, codecs=codecs, rounds=rounds, threads=threads, clock=clock)
+    settings = Settings(
+        "cosine",
+        k=k,
+        codecs=codecs,
+        peers=(BASELINE,) if installed(BASELINE) else (),
+        rounds=rounds,
+        threads=threads,
+        clock=clock,
+    )
     with _output.progress(quiet=as_json) as progress:
         if as_json:
-            result = compare(sample.data, settings, emit=_output.json_line)
+            result = compare(sample.data, settings, journal=Journal(emit=_output.json_object))
         else:
             result = compare(sample.data, settings, progress=progress)
-    engine = result.engines[0]
-    assert isinstance(engine, AnnxEngine)
+    engine = _engine(sample, threads, quiet=as_json)
     numbers = range(min(REPORTED, len(sample.queries)))
     answers = [_answer(sample, engine, number, k) for number in numbers]
     note = NOTE if "i8" in codecs and sample.data.base.dtype == np.int8 else ""
-    report.write_text(_report.page(result, answers, note), encoding="utf-8")
+    report.write_text(page(result, extra=_answers.html(answers), note=note), encoding="utf-8")
     if as_json:
         for answer in answers[:SHOWN]:
             _output.json_line("answer", answer)
         return
-    _bench_table.show(result)
+    _bench.show(result)
     if note:
         _output.echo(f"\n{note}")
-    if BASELINE not in result.names():
+    if BASELINE not in result.curves():
         _output.echo("\nhnswlib is not installed: pip install 'annx[bench]' to compare")
     for answer in answers[:SHOWN]:
         _print(answer)
@@ -126,8 +136,7 @@ def _only_results(sample: _sample.Sample, words: str, k: int, threads: int, as_j
 
 
 def _engine(sample: _sample.Sample, threads: int, quiet: bool) -> AnnxEngine:
-    spec = Settings("cosine").spec("annx", "i8")
-    engine = AnnxEngine(spec, sample.data.base.shape[1])
+    engine = AnnxEngine(Spec("annx", "cosine", "i8"), sample.data.base.shape[1])
     with _output.progress(quiet) as progress:
         engine.index.add(
             sample.data.base,
@@ -137,9 +146,9 @@ def _engine(sample: _sample.Sample, threads: int, quiet: bool) -> AnnxEngine:
     return engine
 
 
-def _answer(sample: _sample.Sample, engine: AnnxEngine, number: int, k: int) -> _report.Answer:
+def _answer(sample: _sample.Sample, engine: AnnxEngine, number: int, k: int) -> _answers.Answer:
     query = sample.queries[number]
-    vector = as_input(engine.spec, sample.data.queries[number])
+    vector = engine.prepare(sample.data.queries[number])
     found: annx.SearchResult = engine.index.search(vector, k, ef_search=max(EF, k))
     hits = []
     for row, similarity in zip(found.labels[0], found.similarities[0], strict=True):
@@ -147,17 +156,17 @@ def _answer(sample: _sample.Sample, engine: AnnxEngine, number: int, k: int) -> 
             break
         document = sample.documents[row]
         hits.append(
-            _report.Hit(
+            _answers.Hit(
                 document.words,
                 document.definition,
                 float(similarity),
                 document.id == query.relevant,
             )
         )
-    return _report.Answer(query.text, hits)
+    return _answers.Answer(query.text, hits)
 
 
-def _print(answer: _report.Answer) -> None:
+def _print(answer: _answers.Answer) -> None:
     _output.heading(f'"{answer.query}"')
     for rank, hit in enumerate(answer.hits, start=1):
         own = "  <- the definition it illustrates" if hit.is_own else ""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from annx.cli._bench_measure import Progress as Report
+from annx._bench.journal import plain
+from annx._bench.run import Progress as Report
 
 
 def on_terminal() -> bool:
@@ -75,28 +73,19 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
         click.echo("  ".join(cells).rstrip())
 
 
-def plain(value: Any) -> Any:
-    """Turn a value into what JSON can hold; infinity and NaN become null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def note(text: str) -> None:
+    """Print one line on standard error."""
+    click.echo(text, err=True)
 
 
 def json_line(kind: str | None, record: Any) -> None:
     """Print one JSON object on one line, led by what kind of record it is."""
     body = plain(record)
-    if kind is not None:
-        body = {"record": kind, **body}
+    json_object(body if kind is None else {"record": kind, **body})
+
+
+def json_object(body: dict[str, Any]) -> None:
+    """Print plain data on one line."""
     click.echo(json.dumps(body, ensure_ascii=False))
 
 

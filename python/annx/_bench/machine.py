@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import annx
+from annx._bench.engines import LIBRARIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def _commit() -> str | None:
 
 def _versions() -> dict[str, str]:
     out = {"annx": annx.__version__}
-    for package in ("numpy", "hnswlib", "numba"):
+    peers = [library.package for library in LIBRARIES.values() if library.package != "annx"]
+    for package in ("numpy", "numba", *peers):
         try:
             out[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -1,8 +1,4 @@
-"""Read vectors from the files that they usually come in.
-
-NumPy (.npy, .npz), the TEXMEX formats (.fvecs, .bvecs, .ivecs), HDF5 as ann-benchmarks
-lays it out (.hdf5, .h5) and Parquet. What can be memory-mapped is.
-"""
+"""Read one array from the file that it comes in; what can be memory-mapped is."""
 
 from __future__ import annotations
 
@@ -11,57 +7,14 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annx.errors import DimensionError, DtypeError, FormatError, ParameterError
-
-__all__ = ["SUFFIXES", "Dataset", "read", "read_dataset", "write"]
-
-#: Element type of the rows of each TEXMEX format (http://corpus-texmex.irisa.fr).
-_VECS: dict[str, np.dtype[Any]] = {
-    ".fvecs": np.dtype("<f4"),
-    ".bvecs": np.dtype(np.uint8),
-    ".ivecs": np.dtype("<i4"),
-}
-
-#: What ann-benchmarks calls a metric, and what annx calls it.
-_METRICS = {
-    "angular": "cosine",
-    "cosine": "cosine",
-    "dot": "ip",
-    "euclidean": "l2",
-    "hamming": "hamming",
-    "ip": "ip",
-    "l2": "l2",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A base to search in, queries, and their true neighbours.
-
-    Attributes
-    ----------
-    name : str
-        The file's or folder's name without its suffix.
-    base : ndarray of shape (n, d)
-    queries : ndarray of shape (n_queries, d)
-    neighbors : ndarray of shape (n_queries, n_true), or None
-        Rows of `base`, nearest first.
-    metric : str or None
-        annx's name of the metric, if the file tells it.
-    """
-
-    name: str
-    base: NDArray[Any]
-    queries: NDArray[Any]
-    neighbors: NDArray[Any] | None
-    metric: str | None
+from annx.datasets import _raw
+from annx.errors import DtypeError, FormatError, ParameterError
 
 
 def read(path: str | os.PathLike[str], *, key: str | None = None) -> NDArray[Any]:
@@ -70,8 +23,8 @@ def read(path: str | os.PathLike[str], *, key: str | None = None) -> NDArray[Any
     Parameters
     ----------
     path : path-like
-        Its suffix tells the format: .npy, .npz, .fvecs, .bvecs, .ivecs, .hdf5, .h5,
-        .parquet.
+        Its suffix tells the format: .npy, .npz, .fvecs, .bvecs, .ivecs, .fbin, .f16bin,
+        .u8bin, .i8bin, .ibin, .hdf5, .h5, .parquet.
     key : str, optional
         The array of a .npz file, dataset of an HDF5 file (default: ``train``) or column
         of a Parquet file. Needed only where there is a choice.
@@ -79,7 +32,7 @@ def read(path: str | os.PathLike[str], *, key: str | None = None) -> NDArray[Any
     Returns
     -------
     ndarray
-        Read-only and memory-mapped for .npy, the TEXMEX formats and plain HDF5 datasets.
+        Read-only and memory-mapped for .npy, raw formats and plain HDF5 datasets.
         Parquet gives shape (n, d) for a column of lists, (n,) for one of numbers.
 
     Raises
@@ -119,56 +72,14 @@ def read(path: str | os.PathLike[str], *, key: str | None = None) -> NDArray[Any
     return array
 
 
-def read_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Read a base, its queries and, if present, their true neighbours.
-
-    Parameters
-    ----------
-    path : path-like
-        An HDF5 file of ann-benchmarks (``train``, ``test``, ``neighbors``), or a folder
-        with ``base``, ``query`` and perhaps ``gt`` in any format of :func:`read`.
-
-    Returns
-    -------
-    Dataset
-        Boolean HDF5 data is packed, eight bits to a byte, for the Hamming metric.
-
-    Raises
-    ------
-    FormatError, ParameterError, DtypeError, ImportError, OSError
-        As :func:`read`.
-    DimensionError
-        The arrays do not fit each other.
-    """
-    path = Path(path)
-    metric = None
-    if path.is_dir():
-        base, queries = read(_member(path, "base")), read(_member(path, "query"))
-        truth = _find_member(path, "gt")
-        neighbors = None if truth is None else read(truth)
-    elif path.suffix.lower() in (".hdf5", ".h5"):
-        base, queries = read(path, key="train"), read(path, key="test")
-        with _open_hdf5(path) as file:
-            has_neighbors = "neighbors" in file
-            distance = file.attrs.get("distance")
-        neighbors = read(path, key="neighbors") if has_neighbors else None
-        metric = _METRICS.get(distance.decode() if isinstance(distance, bytes) else str(distance))
-    else:
-        raise ParameterError(f"{path.name}: expected a folder or an HDF5 file")
-    if base.dtype == np.bool_ and queries.dtype == np.bool_:
-        base, queries = np.packbits(base, axis=1), np.packbits(queries, axis=1)
-    _check_fit(path.name, base, queries, neighbors)
-    return Dataset(path.stem, base, queries, neighbors, metric)
-
-
 def write(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
-    """Write one array as .npy, .fvecs, .bvecs or .ivecs.
+    """Write one array as .npy or in a raw format: .fvecs, .fbin and their like.
 
     Parameters
     ----------
     path : path-like
     array : ndarray
-        Of shape (n, d) for the TEXMEX formats, whose element type its values must fit.
+        Of shape (n, d) for raw formats, whose element type its values must fit.
 
     Raises
     ------
@@ -184,20 +95,12 @@ def write(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     if suffix == ".npy":
         np.save(path, array, allow_pickle=False)
         return
-    if suffix not in _VECS:
+    if suffix not in _raw.VECS and suffix not in _raw.BINS:
+        known = ", ".join([*_raw.VECS, *_raw.BINS])
         raise ParameterError(
-            f"{path.name}: expected a name ending in .npy, {', '.join(_VECS)}, got {suffix!r}"
+            f"{path.name}: expected a name ending in .npy, {known}, got {suffix!r}"
         )
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise DimensionError(f"{path.name}: expected shape (n, d), got {array.shape}")
-    dtype = _VECS[suffix]
-    with np.errstate(invalid="ignore", over="ignore"):
-        elements = array.astype(dtype)
-        if dtype.kind != "f" and not np.array_equal(elements, array):
-            raise DtypeError(f"{path.name}: values do not fit {dtype.name}, the format's type")
-    heads = np.full((len(array), 1), array.shape[1], "<i4").view(np.uint8)
-    body = elements.view(np.uint8).reshape(len(array), -1)
-    path.write_bytes(np.hstack([heads, body]).tobytes())
+    _raw.write(path, array)
 
 
 def _read_npy(path: Path, key: str | None) -> NDArray[Any]:
@@ -238,32 +141,7 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
             raise FormatError(f"{path.name}: {error}") from error
 
 
-def _read_vecs(path: Path, key: str | None) -> NDArray[Any]:
-    dtype = _VECS[path.suffix.lower()]
-    size = path.stat().st_size
-    if size < 4:
-        raise FormatError(f"{path.name}: truncated, {size} bytes")
-    raw = np.memmap(path, dtype=np.uint8, mode="r")
-    dim = int(raw[:4].view("<i4")[0])
-    stride = 4 + dim * dtype.itemsize
-    if dim <= 0 or stride > size:
-        raise FormatError(
-            f"{path.name}: row 0 claims {dim} elements of {dtype.name} in a file of {size} bytes"
-        )
-    if size % stride:
-        raise FormatError(
-            f"{path.name}: truncated, or not of this format: "
-            f"{size} bytes are no multiple of {stride}, the size of row 0"
-        )
-    rows = raw.reshape(-1, stride)
-    wrong = np.flatnonzero((rows[:, :4] != rows[0, :4]).any(axis=1))
-    if len(wrong):
-        got = int(np.ascontiguousarray(rows[wrong[0], :4]).view("<i4")[0])
-        raise FormatError(f"{path.name}: row {wrong[0]}: expected {dim} elements, got {got}")
-    return np.asarray(rows[:, 4:]).view(dtype)
-
-
-def _open_hdf5(path: Path) -> Any:
+def open_hdf5(path: Path) -> Any:
     h5py = _import("h5py", path)
     try:
         return h5py.File(path, "r")
@@ -272,7 +150,7 @@ def _open_hdf5(path: Path) -> Any:
 
 
 def _read_hdf5(path: Path, key: str | None) -> NDArray[Any]:
-    with _open_hdf5(path) as file:
+    with open_hdf5(path) as file:
         names = [name for name in file if hasattr(file[name], "dtype")]
         data = file["train" if key is None and "train" in names else _pick(path, key, names)]
         offset = data.id.get_offset()
@@ -332,37 +210,6 @@ def _pick(path: Path, key: str | None, names: list[str], kind: str = "dataset") 
     raise ParameterError(f"{path.name}: expected one {kind} of {listed}, got {key!r}")
 
 
-def _find_member(folder: Path, stem: str) -> Path | None:
-    found = [folder / f"{stem}{suffix}" for suffix in _READERS]
-    return next((path for path in found if path.is_file()), None)
-
-
-def _member(folder: Path, stem: str) -> Path:
-    path = _find_member(folder, stem)
-    if path is None:
-        raise FileNotFoundError(f"{folder}: expected a file {stem}.npy (or another format)")
-    return path
-
-
-def _check_fit(
-    name: str, base: NDArray[Any], queries: NDArray[Any], neighbors: NDArray[Any] | None
-) -> None:
-    if base.ndim != 2 or queries.ndim != 2 or base.shape[1] != queries.shape[1]:
-        raise DimensionError(
-            f"{name}: expected base (n, d) and queries (m, d), got {base.shape}, {queries.shape}"
-        )
-    if neighbors is None:
-        return
-    if neighbors.ndim != 2 or len(neighbors) != len(queries):
-        raise DimensionError(
-            f"{name}: expected {len(queries)} rows of true neighbours, got {neighbors.shape}"
-        )
-    if neighbors.dtype.kind not in "iu":
-        raise DtypeError(f"{name}: expected whole numbers as neighbours, got {neighbors.dtype}")
-    if neighbors.size and not (0 <= neighbors.min() and neighbors.max() < len(base)):
-        raise FormatError(f"{name}: a true neighbour lies outside the {len(base)} rows of the base")
-
-
 def _import(module: str, path: Path) -> Any:
     try:
         return importlib.import_module(module)
@@ -376,7 +223,8 @@ def _import(module: str, path: Path) -> Any:
 _READERS: dict[str, Callable[[Path, str | None], NDArray[Any]]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
-    **dict.fromkeys(_VECS, _read_vecs),
+    **dict.fromkeys(_raw.VECS, _raw.read_vecs),
+    **dict.fromkeys(_raw.BINS, _raw.read_bin),
     ".hdf5": _read_hdf5,
     ".h5": _read_hdf5,
     ".parquet": _read_parquet,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
+import http.server
+import socket
 import struct
+import threading
 
 import numpy as np
 import pytest
@@ -19,7 +23,17 @@ def rows():
 
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [("x.npy", "f2"), ("x.npy", "u1"), ("x.fvecs", "f4"), ("x.bvecs", "u1"), ("x.ivecs", "i4")],
+    [
+        ("x.npy", "f2"),
+        ("x.npy", "u1"),
+        ("x.fvecs", "f4"),
+        ("x.bvecs", "u1"),
+        ("x.ivecs", "i4"),
+        ("x.fbin", "f4"),
+        ("x.f16bin", "f2"),
+        ("x.u8bin", "u1"),
+        ("x.ibin", "i4"),
+    ],
 )
 def test_round_trip_is_memory_mapped(tmp_path, rows, name, dtype):
     datasets.write(tmp_path / name, rows.astype(dtype))
@@ -32,6 +46,20 @@ def test_round_trip_is_memory_mapped(tmp_path, rows, name, dtype):
 def test_vecs_bytes_are_texmex(tmp_path):
     datasets.write(tmp_path / "x.fvecs", np.array([[1.5, -2.0]], np.float32))
     assert (tmp_path / "x.fvecs").read_bytes() == struct.pack("<iff", 2, 1.5, -2.0)
+
+
+def test_bin_bytes_are_those_of_big_ann(tmp_path):
+    datasets.write(tmp_path / "x.fbin", np.array([[1.5, -2.0]], np.float32))
+    assert (tmp_path / "x.fbin").read_bytes() == struct.pack("<IIff", 1, 2, 1.5, -2.0)
+    datasets.write(tmp_path / "x.i8bin", np.array([[-128], [127]]))
+    assert (tmp_path / "x.i8bin").read_bytes() == struct.pack("<IIbb", 2, 1, -128, 127)
+
+
+def test_true_neighbours_of_big_ann_have_distances_behind(tmp_path):
+    ids, far = np.arange(6, dtype="<i4").reshape(2, 3), np.zeros((2, 3), "<f4")
+    head = struct.pack("<II", 2, 3)
+    (tmp_path / "gt.ibin").write_bytes(head + ids.tobytes() + far.tobytes())
+    np.testing.assert_array_equal(datasets.read(tmp_path / "gt.ibin"), ids)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (0,), (4,)])
@@ -194,7 +222,7 @@ def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *args, **kwargs)
 
-    monkeypatch.setattr("annx.datasets.importlib.import_module", refuse)
+    monkeypatch.setattr("annx.datasets._read.importlib.import_module", refuse)
     for name, package in (("x.h5", "h5py"), ("x.parquet", "pyarrow")):
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(ImportError, match=rf"{package} .* pip install 'annx\[datasets\]'"):
@@ -234,3 +262,164 @@ def test_base_and_queries_that_do_not_fit(tmp_path, rows):
     np.save(tmp_path / "query.npy", rows[:, :3])
     with pytest.raises(DimensionError, match=r"got \(7, 5\), \(7, 3\)"):
         datasets.read_dataset(tmp_path)
+
+
+def test_one_file_of_vectors_gives_queries_too(tmp_path, rows):
+    rows = np.arange(100, dtype=np.float32).reshape(50, 2)
+    np.save(tmp_path / "x.npy", rows)
+    data = datasets.read_dataset(tmp_path / "x.npy", held_out=20, seed=3)
+    assert data.name == "x" and data.neighbors is None and data.metric is None
+    assert len(data.queries) == 5, "a tenth at most"
+    together = np.vstack([data.base, data.queries])
+    np.testing.assert_array_equal(together[np.argsort(together[:, 0])], rows)
+    again = datasets.read_dataset(tmp_path / "x.npy", held_out=20, seed=3)
+    np.testing.assert_array_equal(again.queries, data.queries)
+    with pytest.raises(ParameterError, match="expected a folder or an HDF5 file"):
+        datasets.read_dataset(tmp_path / "x.npy")
+    np.save(tmp_path / "y.npy", rows[0])
+    with pytest.raises(DimensionError, match="at least 10 rows"):
+        datasets.read_dataset(tmp_path / "y.npy", held_out=20)
+
+
+def test_first_forgets_neighbours_that_may_be_cut_off(rows):
+    data = datasets.Dataset("x", rows, rows[:4], np.zeros((4, 2), int), "l2")
+    assert data.first(queries=2).neighbors.shape == (2, 2)
+    assert data.first(rows=7).neighbors.shape == (4, 2)
+    less = data.first(rows=6, queries=3)
+    assert less.neighbors is None and len(less.base) == 6 and len(less.queries) == 3
+
+
+@pytest.mark.parametrize("name", datasets.GENERATORS)
+def test_generated_data_is_reproducible_and_fit(name):
+    data = datasets.generate(name, 3000, seed=5)
+    again = datasets.generate(name, 3000, seed=5)
+    np.testing.assert_array_equal(data.base, again.base)
+    np.testing.assert_array_equal(data.queries, again.queries)
+    assert not np.array_equal(data.base, datasets.generate(name, 3000, seed=6).base)
+    assert len(data.base) == 3000 and len(data.queries) == 500
+    assert data.base.shape[1] == data.queries.shape[1]
+    assert np.isfinite(data.base).all() and data.base.any(axis=1).all()
+    assert datasets.generate(name, 1000, 24, queries=7).queries.shape == (7, 24)
+
+
+def test_generated_data_is_as_hard_as_it_says():
+    data = datasets.generate("duplicates", 4000)
+    assert len(np.unique(data.base, axis=0)) < 0.8 * len(data.base)
+    data = datasets.generate("norms", 4000)
+    lengths = np.linalg.norm(data.base, axis=1)
+    assert lengths.max() > 5 * np.median(lengths)
+    data = datasets.generate("out-of-distribution", 4000)
+    inside = data.base[:500] / np.linalg.norm(data.base[:500], axis=1, keepdims=True)
+    asked = data.queries / np.linalg.norm(data.queries, axis=1, keepdims=True)
+    other = data.base[500:] / np.linalg.norm(data.base[500:], axis=1, keepdims=True)
+    assert np.median((asked @ other.T).max(1)) < np.median((inside @ other.T).max(1)) - 0.2
+    assert datasets.generate("integers").base.dtype == np.uint8
+
+
+@pytest.mark.parametrize("options", [{"name": "x"}, {"rows": 0}, {"dim": 0}, {"queries": -1}])
+def test_generate_refuses(options):
+    with pytest.raises(ParameterError):
+        datasets.generate(**{"name": "clusters", **options})
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A server of files on this machine, what it was asked for, and sets that name it."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = (folder / self.path[1:]).read_bytes()
+            wanted = self.headers.get("Range")
+            asked.append((self.path, wanted))
+            start, status = 0, 200
+            if wanted:
+                start, _, end = wanted.removeprefix("bytes=").partition("-")
+                body = body[int(start) : int(end) + 1 if end else None]
+                status = 206
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        files = {name: url + name for name in ("base.fbin", "query.fbin", "gt.ibin")}
+        known = datasets.PublicSet("toy", 5, 2, "float32", "ip", files, {})
+        monkeypatch.setitem(datasets.PUBLIC, "toy", known)
+        monkeypatch.setenv("ANNX_DATA", str(tmp_path / "cache"))
+        yield folder, asked, known
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def toy(served):
+    folder, _, _ = served
+    base = np.arange(14, dtype=np.float32).reshape(7, 2)
+    datasets.write(folder / "base.fbin", base)
+    datasets.write(folder / "query.fbin", base[:3])
+    datasets.write(folder / "gt.ibin", np.zeros((3, 2), np.int32))
+    return base
+
+
+def test_fetch_downloads_once_and_only_what_it_needs(served, toy, tmp_path):
+    _, asked, _ = served
+    told = []
+    data = datasets.fetch("toy", progress=lambda *words: told.append(words))
+    np.testing.assert_array_equal(data.base, toy[:5])
+    assert data.metric == "ip" and data.name == "toy" and data.neighbors.shape == (3, 2)
+    assert ("/base.fbin", "bytes=0-47") in asked and len(asked) == 3
+    assert ("downloading base.fbin", 48, 48) in told
+    datasets.fetch("toy")
+    assert len(asked) == 3
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_fetch_goes_on(served, toy, tmp_path):
+    folder, asked, _ = served
+    place = tmp_path / "cache" / "toy"
+    place.mkdir(parents=True)
+    (place / "base.fbin.part").write_bytes((folder / "base.fbin").read_bytes()[:20])
+    np.testing.assert_array_equal(datasets.fetch("toy").base, toy[:5])
+    assert ("/base.fbin", "bytes=20-47") in asked
+
+
+def test_fetch_refuses_a_wrong_checksum(served, toy, tmp_path, monkeypatch):
+    _, _, known = served
+    wrong = dataclasses.replace(known, sha256={"query.fbin": "0" * 64})
+    monkeypatch.setitem(datasets.PUBLIC, "toy", wrong)
+    with pytest.raises(FormatError, match="expected SHA-256 0000"):
+        datasets.fetch("toy")
+    assert not list((tmp_path / "cache").rglob("query*"))
+
+
+def test_fetch_says_what_to_do_offline(served, toy, tmp_path, monkeypatch):
+    _, _, known = served
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/base.fbin"
+    gone = dataclasses.replace(known, files={"base.fbin": url})
+    monkeypatch.setitem(datasets.PUBLIC, "toy", gone)
+    with pytest.raises(ConnectionError) as caught:
+        datasets.fetch("toy")
+    place = tmp_path / "cache" / "toy" / "base.fbin"
+    assert f"download {url} and put it at {place}" in str(caught.value)
+    with pytest.raises(ParameterError, match="sift-128-euclidean"):
+        datasets.fetch("nothing")
+
+
+def test_public_sets_are_consistent():
+    for name, known in datasets.PUBLIC.items():
+        assert known.name == name and known.metric in ("l2", "ip", "cosine", "hamming")
+        assert known.files and all(url.startswith("http") for url in known.files.values())
+        assert known.sha256.keys() <= known.files.keys()
+        for file in known.files:
+            assert f".{file.rpartition('.')[2]}" in datasets.SUFFIXES

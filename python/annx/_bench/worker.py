@@ -1,0 +1,303 @@
+"""One library in a process of its own, told what to do through a pipe.
+
+What one library does to the allocator, to its threads or to the whole process leaves the
+others alone, and a crash ends its curve, not the run.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx._bench import memory
+from annx._bench.budget import scaled
+from annx._bench.engines import Engine, Setting, Spec, make
+
+#: A shorter measurement is repeated until it lasts this long: clock and scheduler noise.
+MIN_SECONDS = 0.1
+#: Rows that a library indexes first, so that what it loads once is not its index's memory.
+_WARM_ROWS = 2000
+#: Queries before each measurement: the others' turns emptied the caches.
+_WARM_QUERIES = 100
+#: Variables that size the thread pools of BLAS and OpenMP when they are loaded.
+_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerError(Exception):
+    """A library failed, or took its process down; the message is for the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build cost.
+
+    Attributes
+    ----------
+    resident, peak : int or None
+        Growth of the process after the build, and at most during it, beside the input.
+    file : int or None
+        Bytes of the saved index.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    resident: int | None
+    peak: int | None
+    file: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Seconds for one pass over the queries, and the share of time spent waiting."""
+
+    wall: float
+    cpu: float
+    waited: float
+
+
+def cores() -> list[int]:
+    """Processors that this process may use; empty where the system does not tell."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except AttributeError:
+        return []
+
+
+def _pin(where: Sequence[int]) -> None:
+    """Keep all threads of this process, those of libraries too, on some processors."""
+    if not where:
+        return
+    tasks = Path("/proc/self/task")
+    threads = [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]
+    for thread in threads:
+        try:
+            os.sched_setaffinity(thread, where)
+        except (AttributeError, OSError):
+            continue  # it ended meanwhile, or the system has no such call
+
+
+class _Job:
+    """What runs in the process."""
+
+    def __init__(self, spec: Spec, folder: str, threads: int, everywhere: list[int]) -> None:
+        self.spec, self.threads, self.cores = spec, threads, everywhere
+        self.folder = Path(folder)
+        self.queries = np.load(self.folder / "queries.npy")
+        bits = 8 if spec.metric == "hamming" else 1
+        self.dim = int(self.queries.shape[1]) * bits
+        self.engine = self._make()
+        self.asked = self.engine.prepare(self.queries)
+        _pin(self.cores[: self.threads])
+
+    def _make(self) -> Engine:
+        engine = make(self.spec, self.dim)
+        engine.fit(np.load(self.folder / "base.npy", mmap_mode="r"))
+        return engine
+
+    def rehearse(self) -> float:
+        """Seconds that a build would take, by that of a few rows."""
+        base = np.load(self.folder / "base.npy", mmap_mode="r")
+        few = self.engine.prepare(base[:_WARM_ROWS])
+        # The first time, a library also loads what it needs.
+        for rows in (few[: len(few) // 2], few):
+            engine = self._make()
+            begin = time.perf_counter()
+            engine.build(rows, self.threads)
+            seconds = time.perf_counter() - begin
+            engine.close()
+        return scaled(seconds, len(few), len(base))
+
+    def build(self, repeats: int, path: str | None) -> list[Built]:
+        base = self.engine.prepare(np.load(self.folder / "base.npy"))
+        warm = self._make()
+        warm.build(base[:_WARM_ROWS], self.threads)
+        warm.use(warm.settings(1, (10,))[0])
+        warm.search(self.asked[:8], 1)
+        warm.close()
+        del warm
+        out = []
+        for _ in range(repeats):
+            self.engine.close()
+            self.engine = self._make()
+            memory.settle()
+            before, fresh = memory.resident(), memory.reset_peak()
+            begin, begin_cpu = time.perf_counter(), time.process_time()
+            self.engine.build(base, self.threads)
+            spent = time.perf_counter() - begin, time.process_time() - begin_cpu
+            high = memory.peak() if fresh else None
+            self.engine.use(self.engine.settings(1, (10,))[0])
+            self.engine.search(self.asked[:64], 1)
+            memory.settle()
+            after = memory.resident()
+            grown = None if before is None or after is None else after - before
+            most = None if before is None or high is None else high - before
+            out.append(Built(*spent, grown, most, None))
+        size = self._save(path)
+        self._ready()
+        return [Built(b.seconds, b.cpu_seconds, b.resident, b.peak, size) for b in out]
+
+    def _save(self, path: str | None) -> int | None:
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            place = Path(folder) / "index"
+            try:
+                self.engine.save(place)
+            except NotImplementedError:
+                return None
+            size = memory.disk_bytes(place)
+            if path is not None:
+                shutil.move(place, path)
+        return size
+
+    def load(self, path: str) -> None:
+        self.engine.load(Path(path))
+        self._ready()
+
+    def _ready(self) -> None:
+        _pin(self.cores[-1:])
+
+    def settings(self, k: int, efs: tuple[int, ...]) -> list[Setting]:
+        return self.engine.settings(k, efs)
+
+    def find(self, setting: Setting, k: int) -> NDArray[np.int64]:
+        self.engine.use(setting)
+        return np.asarray(self.engine.search(self.asked, k), np.int64)
+
+    def time(self, setting: Setting, k: int, least: float) -> Timed:
+        self.engine.use(setting)
+        self.engine.search(self.asked[:_WARM_QUERIES], k)
+        passes = 0
+        begin, begin_cpu = time.perf_counter(), time.process_time()
+        while True:
+            self.engine.search(self.asked, k)
+            passes += 1
+            wall = time.perf_counter() - begin
+            if wall >= least:
+                cpu = time.process_time() - begin_cpu
+                return Timed(wall / passes, cpu / passes, max(0.0, 1 - cpu / wall))
+
+    def latencies(self, setting: Setting, k: int) -> NDArray[np.float64]:
+        """Microseconds of a call for one query, for each of the queries."""
+        self.engine.use(setting)
+        one, clock = self.engine.search_one, time.perf_counter
+        for query in self.asked[:_WARM_QUERIES]:
+            one(query, k)
+        out = np.empty(len(self.asked))
+        for number, query in enumerate(self.asked):
+            begin = clock()
+            one(query, k)
+            out[number] = clock() - begin
+        return out * 1e6
+
+
+def _serve(pipe: Connection, log: str, *arguments: Any) -> None:
+    # What libraries print would tear the progress bar; their last words are kept.
+    with open(log, "wb") as file:
+        sys.stdout.flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    job: _Job | None = None
+    while True:
+        name, args = pipe.recv()
+        try:
+            if name == "stop":
+                if job is not None:
+                    job.engine.close()
+                return
+            if job is None:
+                job = _Job(*arguments)
+            answer = True, getattr(job, name)(*args)
+        except Exception as error:  # whatever a library raises ends its curve alone
+            answer = False, f"{type(error).__name__}: {error}"
+        pipe.send(answer)
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in _POOLS}
+    os.environ.update(dict.fromkeys(_POOLS, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class Worker:
+    """A handle on the process of one engine.
+
+    Parameters
+    ----------
+    spec : Spec
+    folder : Path
+        Holds ``base.npy`` and ``queries.npy``.
+    threads : int
+        For the build; searches run on one, pinned to one processor.
+    """
+
+    def __init__(self, spec: Spec, folder: Path, threads: int) -> None:
+        self.spec = spec
+        # Not fork: the child would inherit this process's memory and threads.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._log = folder / f"{spec.name}.log"
+        arguments = (theirs, str(self._log), spec, str(folder), threads, cores())
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        with _environment(threads):
+            self._process.start()
+        theirs.close()
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Let the process do one thing, and wait for the answer.
+
+        Raises
+        ------
+        WorkerError
+            The library raised, or its process ended.
+        """
+        try:
+            self._pipe.send((name, args))
+            done, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(5)
+            code = self._process.exitcode
+            said = self._last_words()
+            raise WorkerError(f"the process ended with exit code {code}{said}") from None
+        if not done:
+            raise WorkerError(answer)
+        return answer
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._log.read_text("utf-8", "replace").split("\n")
+        except OSError:
+            return ""
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f": {last[:200]}" if last else ""
+
+    def stop(self) -> None:
+        """End the process."""
+        try:
+            self._pipe.send(("stop", ()))
+        except OSError:
+            pass
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._pipe.close()

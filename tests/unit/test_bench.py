@@ -1,0 +1,430 @@
+"""The benchmark harness: truth, recall, interpolation, the plot and the report."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from html import escape
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+pytest.importorskip("click")
+pytest.importorskip("rich")
+
+from annx._bench import svg, tables
+from annx._bench.budget import left_out, scaled
+from annx._bench.changes import changes
+from annx._bench.comparison import EFS, Settings, installed_peers, variants
+from annx._bench.curves import Point, at_recall, front, qps_at, recall_at
+from annx._bench.engines import LIBRARIES, Spec, engine_class, installed, make
+from annx._bench.journal import Journal, load
+from annx._bench.memory import resident
+from annx._bench.page import page
+from annx._bench.run import compare
+from annx._bench.truth import Truth, distances, true_neighbors
+from annx.cli import _answers
+from annx.datasets import Dataset
+from annx.errors import FormatError, ParameterError
+
+
+def slow_distance(metric, a, b):
+    if metric == "hamming":
+        return float(sum((x ^ y).bit_count() for x, y in zip(a.tolist(), b.tolist(), strict=True)))
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    if metric == "l2":
+        return float(((a - b) ** 2).sum())
+    if metric == "cosine":
+        a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
+    return float(1 - (a * b).sum())
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine", "hamming"])
+@pytest.mark.parametrize("dtype", ["f4", "f2", "i1", "u1"])
+def test_truth_matches_a_slow_twin(metric, dtype):
+    rng = np.random.default_rng(0)
+    low, high = (0, 200) if dtype == "u1" else (-100, 100)
+    if metric == "hamming":
+        dtype, low, high = "u1", 0, 256
+    base = rng.integers(low, high, (300, 8)).astype(dtype)
+    queries = rng.integers(low, high, (5, 8)).astype(dtype)
+    want = np.array([[slow_distance(metric, query, row) for row in base] for query in queries])
+    rows = np.tile(np.arange(300), (5, 1))
+    np.testing.assert_allclose(distances(base, queries, rows, metric), want, atol=1e-12)
+    found = true_neighbors(base, queries, 7, metric)
+    np.testing.assert_allclose(
+        np.take_along_axis(want, found, 1), np.sort(want, axis=1)[:, :7], atol=1e-12
+    )
+
+
+def test_recall_counts_ties_once_and_padding_never():
+    base = np.array([[0.0], [1.0], [1.0], [1.0], [5.0]], np.float32)
+    truth = Truth(base, np.zeros((1, 1), np.float32), 2, "l2")
+    assert truth.recall(np.array([[0, 1]])) == 1.0
+    assert truth.recall(np.array([[3, 0]])) == 1.0, "another row at the same distance"
+    assert truth.recall(np.array([[0, 0]])) == 0.5, "one row named twice"
+    assert truth.recall(np.array([[0, -1]])) == 0.5
+    assert truth.recall(np.array([[4, -1]])) == 0.0
+
+
+def test_truth_takes_given_neighbours_but_not_too_few():
+    base = np.arange(10, dtype=np.float32)[:, None]
+    query = np.zeros((1, 1), np.float32)
+    wrong = np.array([[7, 8, 9]])
+    assert Truth(base, query, 3, "l2", wrong).recall(np.array([[3, 4, 5]])) == 1.0
+    assert Truth(base, query, 4, "l2", wrong).recall(np.array([[0, 1, 2, 3]])) == 1.0
+
+
+def point(curve, recall, *qps):
+    return Point(curve, curve, {"ef": 10}, recall, list(qps), [0.0] * len(qps))
+
+
+def test_front_keeps_what_nothing_beats():
+    points = [point("a", recall, qps) for recall, qps in [(0.8, 9), (0.7, 9), (0.9, 5), (0.85, 4)]]
+    assert [(p.recall, p.qps[0]) for p in front(points)] == [(0.8, 9), (0.9, 5)]
+
+
+def test_speed_is_interpolated_and_never_extrapolated():
+    points = front([point("a", 0.8, 1000.0), point("a", 0.9, 100.0)])
+    assert qps_at(points, 0.85) == pytest.approx(1000 * 10**-0.5)
+    assert qps_at(points, 0.8) == pytest.approx(1000)
+    assert qps_at(points, 0.9) == pytest.approx(100)
+    assert qps_at(points, 0.91) is None
+    assert qps_at(points, 0.5) == 1000, "what reaches more than is asked for will do"
+    assert qps_at([], 0.5) is None
+
+
+def test_recall_at_a_speed_is_the_reverse():
+    points = front([point("a", 0.8, 1000.0), point("a", 0.9, 100.0), point("a", 0.95, 10.0)])
+    for recall in (0.8, 0.83, 0.9, 0.93, 0.95):
+        assert recall_at(points, qps_at(points, recall)) == pytest.approx(recall)
+    assert recall_at(points, 2000) is None
+    assert recall_at(points, 1) == 0.95
+
+
+def test_ratios_are_taken_round_by_round():
+    points = [
+        point("annx", 0.8, 200.0, 400.0, 300.0),
+        point("hnswlib", 0.8, 100.0, 100.0, 100.0),
+        point("annx", 1.0, 200.0, 400.0, 300.0),
+        point("hnswlib", 1.0, 50.0, 50.0, 50.0),
+    ]
+    own, other = at_recall(points, [0.8], ["hnswlib", "absent"])
+    assert own.ratios.keys() == {"hnswlib"} and not other.ratios
+    ratio = own.ratios["hnswlib"]
+    assert (ratio.median, ratio.low, ratio.high) == pytest.approx((3, 2, 4))
+    assert (own.qps, own.qps_low, own.qps_high) == pytest.approx((300, 200, 400))
+
+
+def test_best_build_of_a_baseline_counts():
+    slow, fast = point("hnswlib", 0.95, 10.0), point("hnswlib", 0.96, 20.0)
+    slow.build, fast.build = "M=8", "M=16"
+    own, _ = at_recall([point("annx", 0.97, 40.0), slow, fast], [0.95], ["hnswlib"])
+    assert own.ratios["hnswlib"].median == pytest.approx(2)
+
+
+def blobs(rows=1200, dim=16):
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((20, dim))
+    points = centres[rng.integers(0, 20, rows + 40)] + 0.4 * rng.standard_normal((rows + 40, dim))
+    points = points.astype(np.float32)
+    return Dataset("blobs", points[:rows], points[rows:], None, "l2")
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    emitted = []
+    peers = ("hnswlib",) if installed("hnswlib") else ()
+    settings = Settings("l2", rounds=2, efs=(10, 40, 160), codecs=("f32", "f16"), peers=peers)
+    journal = Journal(emit=lambda record: emitted.append(record["record"]))
+    return compare(blobs(), settings, journal=journal), emitted
+
+
+def test_comparison_measures_everything(comparison):
+    result, emitted = comparison
+    names = ["annx f32", "annx f16"] + ["hnswlib"] * installed("hnswlib")
+    assert result.curves() == names and not result.failures
+    assert all(len(point.qps) == 2 and min(point.qps) > 0 for point in result.points)
+    best = {name: max(p.recall for p in result.points if p.curve == name) for name in names}
+    assert min(best.values()) > 0.98
+    assert emitted[0] == "run" and emitted[-1] == "end"
+    assert {"build", "recalls", "timing", "calls"} <= {*emitted}
+    assert {found.curve for found in result.latencies} == {*names}
+    assert all(
+        0 < p50 <= p99 for f in result.latencies for p50, p99 in zip(f.p50, f.p99, strict=True)
+    )
+    # 1,200 rows of 16 float32 and 32 links are 0.23 MB.
+    assert all(50_000 < build.file < 1_000_000 for build in result.builds)
+    if resident() is not None:
+        assert all(build.resident < 20_000_000 for build in result.builds)
+
+
+def small(**options):
+    return Settings("l2", rounds=2, efs=(10, 20), codecs=("f32", "f16"), peers=(), **options)
+
+
+class Stop(Exception):
+    """Breaks a run off."""
+
+
+@pytest.mark.parametrize(
+    "kind, number", [("build", 1), ("recalls", 1), ("timing", 3), ("calls", 2)]
+)
+def test_a_run_goes_on_where_it_was_broken_off(tmp_path, kind, number):
+    seen = []
+
+    def stop(record):
+        seen.append(record["record"])
+        if seen.count(kind) == number:
+            raise Stop
+
+    path = tmp_path / "run.jsonl"
+    with pytest.raises(Stop):
+        compare(blobs(), small(), journal=Journal(path, stop))
+    with path.open("a") as file:
+        file.write('{"record": "timing", "build": "half a li')
+    before = [json.loads(line) for line in path.read_text().splitlines()[:-1]]
+    result = compare(blobs(), small(), journal=Journal(path))
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert records[: len(before)] == before, "nothing is measured twice"
+    assert [record["record"] for record in records].count("end") == 1
+    keys = [json.dumps({**r, "qps": 0, "waited": 0}) for r in records if r["record"] == "timing"]
+    assert len(keys) == len({*keys})
+    assert result.curves() == ["annx f32", "annx f16"]
+    assert all(len(point.qps) == 2 for point in result.points)
+    assert all(len(found.p50) == 2 for found in result.latencies)
+    assert list(tmp_path.iterdir()) == [path], "saved indexes are removed at the end"
+
+
+def test_a_finished_run_is_read_not_repeated(tmp_path, monkeypatch):
+    path = tmp_path / "run.jsonl"
+    first = compare(blobs(), small(), journal=Journal(path))
+    monkeypatch.setattr("annx._bench.run.Worker", None)
+    assert compare(blobs(), small(), journal=Journal(path)) == first
+    assert load(path) == first
+    with pytest.raises(ParameterError, match=r"another run \(settings seed was 0, is 1\)"):
+        compare(blobs(), small(seed=1), journal=Journal(path))
+    with pytest.raises(ParameterError, match="another run .dataset rows"):
+        compare(blobs(1100), small(), journal=Journal(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}\n{}", "[1]\n", '{"record": "run", "format": 99}\n', "no JSON\n{}\n",
+     '{"record": "run", "format": 1}\n'],
+)  # fmt: skip
+def test_what_is_no_journal_is_refused(tmp_path, text):
+    path = tmp_path / "run.jsonl"
+    path.write_text(text)
+    with pytest.raises(FormatError):
+        load(path)
+
+
+def test_changes_tell_noise_from_regressions(comparison):
+    result = copy.deepcopy(comparison[0])
+    for found in result.points:  # steadier than a busy machine is
+        found.qps = [1e5 / found.setting["ef"], 1.01e5 / found.setting["ef"]]
+    result.at_recall = at_recall(result.points, result.settings.targets, ("hnswlib",))
+    assert {change.verdict for change in changes(result, result)} == {"same"}
+    slower = copy.deepcopy(result)
+    for found in slower.points:
+        if found.curve == "annx f32":
+            found.qps = [qps / 2 for qps in found.qps]
+    slower.at_recall = at_recall(slower.points, slower.settings.targets, ("hnswlib",))
+    slower.builds[1] = dataclasses.replace(slower.builds[1], file=slower.builds[1].file * 2)
+    worse = {(c.curve, c.figure) for c in changes(result, slower) if c.verdict == "worse"}
+    speeds = {("annx f32", f"QPS at recall {target:.2f}") for target in (0.90, 0.95, 0.99)}
+    assert worse == speeds | {(result.builds[1].build, "file size")}
+    better = {(c.curve, c.figure) for c in changes(slower, result) if c.verdict == "better"}
+    assert better == worse
+    noisy = copy.deepcopy(result)
+    for found in noisy.points:
+        found.qps[0] *= 0.5
+    noisy.at_recall = at_recall(noisy.points, noisy.settings.targets, ())
+    noisy.builds = [build for build in noisy.builds if build.curve != "hnswlib"]
+    assert "worse" not in {c.verdict for c in changes(result, noisy) if "QPS" in c.figure}
+    other = copy.deepcopy(result)
+    other.dataset = {**other.dataset, "sha256": ""}
+    with pytest.raises(ParameterError, match="differ in data"):
+        changes(result, other)
+
+
+def test_beams_are_at_least_k():
+    settings = Settings("l2", k=30, efs=EFS[:5], rounds=1, latency=False, peers=())
+    points = compare(blobs(), settings).points
+    assert [p.setting["ef"] for p in points][:2] == [30, 40][: len(points)]
+
+
+def test_a_library_that_dies_ends_its_curve_alone(monkeypatch):
+    import annx._bench.worker as worker
+
+    whole = worker.Worker.call
+
+    def call(self, name, *args):
+        if name == "time" and self.spec.variant == "f16":
+            self._process.kill()
+        return whole(self, name, *args)
+
+    monkeypatch.setattr(worker.Worker, "call", call)
+    settings = Settings("l2", rounds=1, efs=(10,), codecs=("f32", "f16"), peers=(), latency=False)
+    result = compare(blobs(), settings)
+    assert result.curves() == ["annx f32"]
+    assert [failure.stage for failure in result.failures] == ["search"]
+    assert "exit code" in result.failures[0].message
+
+
+def test_the_longest_builds_are_left_out():
+    predicted = {"annx": 50.0, "hnswlib": 60.0, "a": 20.0, "b": 10.0, "c": 40.0, "d": 30.0}
+    assert left_out(predicted, {"annx", "hnswlib"}, 1000) == []
+    assert left_out(predicted, {"annx", "hnswlib"}, 175) == ["c"]
+    assert left_out(predicted, {"annx", "hnswlib"}, 139) == ["c", "d", "a"]
+    assert left_out(predicted, {"annx", "hnswlib"}, 1) == ["c", "d", "a", "b"]
+    assert scaled(1.0, 2000, 2000) == 1.0
+    assert 50 < scaled(1.0, 2000, 100_000) < 100
+
+
+@pytest.mark.skipif(not installed("usearch"), reason="usearch is not installed")
+def test_a_run_names_what_it_had_no_time_for():
+    peers = tuple(name for name in ("hnswlib", "usearch:f32") if installed(name.split(":")[0]))
+    settings = Settings("l2", rounds=1, efs=(10,), peers=peers, latency=False, minutes=1e-6)
+    result = compare(blobs(), settings)
+    assert result.curves() == ["annx f32", *["hnswlib"] * installed("hnswlib")]
+    assert [failure.stage for failure in result.failures] == ["left out"]
+    assert "would take about" in result.failures[0].message
+    assert "would take about" in page(result)
+
+
+def test_unknown_names_are_refused_before_any_work():
+    with pytest.raises(ParameterError, match="expected a peer of faiss, hnswlib"):
+        Settings("l2", peers=("nothing",)).specs()
+    with pytest.raises(ParameterError, match="codec"):
+        Settings("l2", codecs=("nothing",)).specs()
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
+@pytest.mark.parametrize(
+    "library, variant",
+    [(name, variant) for name, found in LIBRARIES.items() for variant in found.variants or ["f32"]],
+)
+def test_every_engine_finds_the_truth_and_keeps_it(library, variant, metric, tmp_path):
+    if not installed(library):
+        pytest.skip(f"{library} is not installed")
+    spec = Spec(library, metric, variant)
+    if not engine_class(spec).knows(metric):
+        pytest.skip(f"{library} has no {metric}")
+    data = blobs(rows=2000, dim=32)
+    engine = make(spec, 32)
+    engine.fit(data.base)
+    engine.build(engine.prepare(data.base), 1)
+    truth = Truth(data.base, data.queries, 10, metric)
+    asked = engine.prepare(data.queries)
+    engine.use(engine.settings(10, (200,))[-1])
+    found = engine.search(asked, 10)
+    assert found.shape == (len(data.queries), 10)
+    # Eight bits and no second stage cost some libraries a tenth.
+    assert truth.recall(found) > 0.75
+    engine.search_one(asked[0], 10)
+    engine.save(tmp_path / "index")
+    again = make(spec, 32)
+    again.load(tmp_path / "index")
+    again.use(again.settings(10, (200,))[-1])
+    np.testing.assert_array_equal(again.search(asked, 10), found)
+    engine.close()
+    again.close()
+
+
+def test_installed_peers_are_known():
+    usual, every = set(installed_peers()), set(installed_peers(every=True))
+    assert usual <= every
+    for name in every:
+        library, _, variant = name.partition(":")
+        assert variant in LIBRARIES[library].variants and library != "annx"
+        assert variants(name) == [(library, variant)]
+    assert {name.partition(":")[0] for name in usual} == {n.partition(":")[0] for n in every}
+
+
+class Tags(HTMLParser):
+    """Fails on a tag that is closed but not open, and keeps what was left open."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+        self.ids = []
+
+    def handle_starttag(self, tag, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in ("meta", "input", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_is_wellformed_and_needs_no_network(comparison):
+    result, _ = comparison
+    answers = [_answers.Answer("a < b & c", [_answers.Hit("w<b>", "d & e", 0.5, True)])]
+    text = page(result, extra=_answers.html(answers), note="a <note>")
+    assert "a &lt; b &amp; c" in text and "w&lt;b&gt;" in text and "a &lt;note&gt;" in text
+    assert "http" not in text and "<script" not in text and "url(" not in text
+    tags = Tags()
+    tags.feed(text)
+    assert not tags.open and len(tags.ids) == len({*tags.ids})
+    for name in result.curves():
+        assert name in text
+    for word in ("prefers-color-scheme", "width=device-width", escape(result.machine.command)):
+        assert word in text
+
+
+@pytest.mark.parametrize("left_out", ["latencies", "at_recall"])
+def test_page_of_less(comparison, left_out):
+    result = copy.copy(comparison[0])
+    setattr(result, left_out, [])
+    Tags().feed(page(result))
+
+
+@pytest.mark.parametrize("width, height", [(828, 480), (358, 380)])
+def test_plot_keeps_every_point_inside(width, height):
+    curves = [
+        svg.Series("a", 0, [svg.Mark(0.5, 90.0, "<1>"), svg.Mark(0.97, 20.0, "2")], True),
+        svg.Series("b & c", 13, [svg.Mark(1.0, 1e6, "3")]),
+    ]
+    points = [point for curve in curves for point in curve.marks]
+    wide = width > 500
+    x = svg.recall_axis([point.x for point in points], 10, wide)
+    y = svg.log_axis("queries per second", [point.y for point in points], wide)
+    root = ElementTree.fromstring(svg.plot(curves, x, y, width, height))
+    marks = [*root.iter("circle"), *root.iter("polygon")]
+    assert len(marks) == 3
+    for circle in root.iter("circle"):
+        assert 0 < float(circle.get("cx")) < width
+        assert 0 < float(circle.get("cy")) < height
+    assert len([*root.iter("text")]) >= 5
+
+
+def test_bars_keep_texts_inside():
+    rows = [svg.Bar("a long name", 0, 10.0, "10", 12.0), svg.Bar("b", 1, 0.0, "out of reach")]
+    root = ElementTree.fromstring(svg.bars(rows, 358, "t"))
+    for text in root.iter("text"):
+        left = float(text.get("x"))
+        wide = 7 * len(text.text)
+        assert (left - wide >= 0) if text.get("text-anchor") == "end" else (left + wide <= 358)
+
+
+def test_tables_have_a_row_for_each_figure(comparison):
+    result, _ = comparison
+    engines = len(result.curves())
+    for columns, rows, least in (
+        (tables.recall_columns(result), tables.recall_rows(result), 3 * engines),
+        (tables.cost_columns(result), tables.cost_rows(result), engines),
+        (tables.POINT_COLUMNS, tables.point_rows(result), engines),
+        (tables.pivot_columns(result), tables.pivot_rows(result), engines),
+        (tables.LATENCY_COLUMNS, tables.latency_rows(result), engines),
+    ):
+        assert len(rows) >= least
+        assert {len(row) for row in rows} == {len(columns)}
