@@ -133,8 +133,8 @@ class Core {
     return py::make_tuple(bad->first, reason(bad->second));
   }
 
-  std::size_t add(const py::array& rows, const py::object& labels, std::size_t num_threads,
-                  const py::object& poll) {
+  void add(const py::array& rows, const py::object& labels, std::size_t num_threads,
+           const py::object& poll, bool upsert) {
     const std::size_t count = check(rows);
     const std::byte* data = bytes(rows);
     std::optional<std::span<const Label>> given;
@@ -148,7 +148,21 @@ class Core {
     }
     const Poll check_signals = make_poll(poll);
     const py::gil_scoped_release release;
-    return index_.add(data, count, given, num_threads, check_signals);
+    index_.add(data, count, given, upsert, num_threads, check_signals);
+  }
+
+  void remove(const py::array& labels, std::size_t num_threads, const py::object& poll) {
+    const auto array = expect<Label>(labels, 1, "labels");
+    const std::span<const Label> given(array.data(), static_cast<std::size_t>(array.size()));
+    const Poll check_signals = make_poll(poll);
+    const py::gil_scoped_release release;
+    index_.remove(given, num_threads, check_signals);
+  }
+
+  void compact(std::size_t num_threads, const py::object& poll) {
+    const Poll check_signals = make_poll(poll);
+    const py::gil_scoped_release release;
+    index_.compact(num_threads, check_signals);
   }
 
   py::tuple search(const py::array& queries, std::size_t k, std::size_t ef, std::size_t num_threads,
@@ -342,7 +356,10 @@ void bind_index(py::module_& module) {
       .def("reserve", &Core::reserve, py::arg("capacity"))
       .def("find_bad_row", &Core::find_bad_row, py::arg("rows"))
       .def("add", &Core::add, py::arg("rows"), py::arg("labels"), py::arg("num_threads"),
+           py::arg("poll") = py::none(), py::arg("upsert") = false)
+      .def("remove", &Core::remove, py::arg("labels"), py::arg("num_threads"),
            py::arg("poll") = py::none())
+      .def("compact", &Core::compact, py::arg("num_threads"), py::arg("poll") = py::none())
       .def("search", &Core::search, py::arg("queries"), py::arg("k"), py::arg("ef_search"),
            py::arg("num_threads"), py::arg("poll") = py::none())
       .def("exact_search", &Core::exact_search, py::arg("queries"), py::arg("k"),

@@ -14,7 +14,7 @@ Index::Index(std::unique_ptr<const Space> space, std::unique_ptr<const Space> ex
 
 std::size_t Index::size() const {
   const Gate::Reader reader(gate_);
-  return size_;
+  return labels_.count();
 }
 
 bool Index::contains(Label label) const {
@@ -34,8 +34,12 @@ void Index::get(std::span<const Label> labels, std::byte* output) const {
 
 std::vector<Label> Index::labels() const {
   const Gate::Reader reader(gate_);
-  std::vector<Label> all(size_);
-  for (std::size_t i = 0; i < size_; ++i) all[i] = labels_[static_cast<Slot>(i)];
+  std::vector<Label> all;
+  all.reserve(labels_.count());
+  for (std::size_t i = 0; i < size_; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    if (labels_.has(slot)) all.push_back(labels_[slot]);
+  }
   return all;
 }
 

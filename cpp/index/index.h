@@ -30,7 +30,7 @@ struct IndexState {
   std::vector<std::uint8_t> rows;
   std::vector<std::uint8_t> originals;
   std::vector<Slot> links;
-  std::vector<Label> labels;
+  std::vector<Label> labels;  // kNoLabel where a row was removed
   std::vector<float> norms;
   std::vector<Slot> twins;  // pairs of slot and representative
   std::vector<Level> levels;
@@ -55,10 +55,14 @@ class Index {
   std::size_t size() const;
 
   void reserve(std::size_t capacity);
-  // `input` holds `count` rows; an empty `labels` numbers on. Returns the first slot.
-  std::size_t add(const std::byte* input, std::size_t count,
-                  std::optional<std::span<const Label>> labels, std::size_t num_threads,
-                  const Poll& poll);
+  // `input` holds `count` rows; an empty `labels` numbers on. With `upsert`, rows of labels that
+  // are there take the place of the rows before.
+  void add(const std::byte* input, std::size_t count, std::optional<std::span<const Label>> labels,
+           bool upsert, std::size_t num_threads, const Poll& poll);
+  // Throws LabelError if one is missing or given twice, and changes nothing.
+  void remove(std::span<const Label> labels, std::size_t num_threads, const Poll& poll);
+  // Numbers the slots anew, without those that hold no row, and gives memory back.
+  void compact(std::size_t num_threads, const Poll& poll);
 
   // Writes k labels and distances a query, padded with kNoLabel and infinity.
   void search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,
@@ -70,6 +74,7 @@ class Index {
   bool contains(Label label) const;
   // Throws LabelError if one is missing.
   void get(std::span<const Label> labels, std::byte* output) const;
+  // By slot.
   std::vector<Label> labels() const;
 
   IndexState export_state() const;
@@ -78,13 +83,41 @@ class Index {
   MemoryUse memory() const;
 
  private:
+  // What changes hands as a whole when the index is read or compacted.
+  struct Content {
+    Vectors vectors;
+    std::optional<Vectors> originals;
+    LabelMap labels;
+    Twins twins;
+    std::vector<UpperLevel> levels;
+    Array<Slot> links;
+    Bits dead;
+    std::vector<Slot> free;
+    std::size_t slots = 0;
+  };
+
   void add_batch(const std::byte* input, std::size_t count, std::span<const Label> labels,
                  std::size_t num_threads);
   void add_bulk(const std::byte* input, std::size_t count, std::span<const Label> labels,
                 std::size_t num_threads, const Poll& poll);
   void link_upper(const std::vector<Slot>& slots, std::size_t num_threads,
                   const std::function<void(double)>& poll);
-  void grow(std::size_t rows, bool custom_labels);
+  void make_room(std::size_t rows);
+  void store(const std::byte* input, const std::vector<Slot>& slots, std::size_t num_threads);
+  // The writer has noted rows that no search sees yet; a fork may take place meanwhile.
+  void recover();
+
+  // remove.cpp
+  void vacate(const std::vector<Slot>& slots);
+  void tidy(std::size_t num_threads, const std::function<void()>& poll);
+  void purge(std::size_t num_threads, const std::function<void()>& poll);
+  std::size_t live_nodes() const noexcept { return labels_.count() - twins_.count(); }
+
+  // state.cpp
+  Content make(const IndexState& state) const;
+  void take(Content&& content, Slot entry);
+
+  void search_alive(const Query& query, std::size_t k, std::size_t ef, Scratch& scratch) const;
   void search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
                   Label* labels, float* distances) const;
   // Vectors as near to the input as they are kept.
@@ -102,7 +135,10 @@ class Index {
   LabelMap labels_;
   Twins twins_;
   Graph graph_;
+  // Slots so far. One that has no label is a dead node of the graph, or free.
   std::size_t size_ = 0;
+  std::vector<Slot> free_;  // the lowest last
+  bool unfinished_ = false;
   mutable ScratchPool scratch_;
 };
 

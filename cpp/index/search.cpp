@@ -56,6 +56,19 @@ void Index::rerank(const std::byte* query, const Query& coarse, std::size_t k,
             [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
 }
 
+// Dead nodes are few: the beam is wider by their share, and by more where they crowd.
+void Index::search_alive(const Query& query, std::size_t k, std::size_t ef,
+                         Scratch& scratch) const {
+  const Bits& dead = graph_.dead();
+  const std::size_t alive = live_nodes();
+  const std::size_t nodes = alive + dead.count();
+  for (std::size_t width = ef + ef * dead.count() / alive + 1;; width *= 2) {
+    graph_.search(query, std::min(width, nodes), size_, scratch);
+    scratch.pool.keep([&](Slot slot) { return !dead.test(slot); });
+    if (scratch.pool.size() >= std::min(k, alive) || width >= nodes) return;
+  }
+}
+
 void Index::search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
                        Label* labels, float* distances) const {
   scratch.work.resize(space().work_bytes());
@@ -64,8 +77,10 @@ void Index::search_one(const std::byte* query, std::size_t k, std::size_t ef, Sc
   // A bulk build writes the graph while the index is empty.
   if (size_ == 0) {
     scratch.pool.reset(0);
-  } else {
+  } else if (graph_.dead().empty()) {
     graph_.search(prepared, std::min(std::max(ef, k), size_), size_, scratch);
+  } else {
+    search_alive(prepared, k, std::max(ef, k), scratch);
   }
   if (originals_) rerank(query, prepared, k, scratch);
   std::size_t found = 0;
@@ -107,7 +122,11 @@ void Index::exact_search(const std::byte* queries, std::size_t count, std::size_
     scratch.work.resize(exact.work_bytes());
     const Query query = exact.prepare(queries + i * exact.input_bytes(), scratch.work.data());
     const Gate::Reader reader(gate_);
-    const std::vector<Neighbor> hits = annx::exact_search(kept(), query, size_, k);
+    Nearest nearest(std::min(k, size_));
+    scan(
+        kept(), query, size_, [&](Slot slot) { return labels_.has(slot); },
+        [&](Slot slot, float distance) { nearest.offer(distance, slot); });
+    const std::vector<Neighbor> hits = std::move(nearest).sorted();
     for (std::size_t j = 0; j < k; ++j) {
       labels[i * k + j] = j < hits.size() ? labels_[hits[j].id] : kNoLabel;
       distances[i * k + j] =

@@ -13,7 +13,10 @@ namespace annx {
 
 class Vectors {
  public:
-  explicit Vectors(std::unique_ptr<const Space> space) : space_(std::move(space)) {}
+  explicit Vectors(std::shared_ptr<const Space> space) : space_(std::move(space)) {}
+
+  // Without rows, over the same space.
+  Vectors empty() const { return Vectors(space_); }
 
   const Space& space() const noexcept { return *space_; }
   const std::byte* base() const noexcept { return rows_.data(); }
@@ -45,7 +48,7 @@ class Vectors {
   }
 
  private:
-  std::unique_ptr<const Space> space_;
+  std::shared_ptr<const Space> space_;
   Buffer rows_;
   Array<float> norms_;
   std::size_t capacity_ = 0;

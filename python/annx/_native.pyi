@@ -28,7 +28,15 @@ class Core:
         labels: NDArray[np.int64] | None,
         num_threads: int,
         poll: Callable[[int], None] | None = None,
-    ) -> int: ...
+        upsert: bool = False,
+    ) -> None: ...
+    def remove(
+        self,
+        labels: NDArray[np.int64],
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> None: ...
+    def compact(self, num_threads: int, poll: Callable[[int], None] | None = None) -> None: ...
     def search(
         self,
         queries: NDArray[Any],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from threading import Lock, RLock
 from typing import Any
 
@@ -13,22 +11,21 @@ from numpy.typing import ArrayLike, NDArray
 from annx import _choose, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
+from annx._changes import Changeable
 from annx._persist import Persisted
-from annx._progress import Progress, ignore
+from annx._progress import ignore
 from annx._recall import Tunable
 from annx._result import SearchResult
 from annx._rows import to_rows
-from annx.errors import DtypeError, LabelError, ParameterError
-
-_MAX_LABEL = np.iinfo(np.int64).max
+from annx.errors import ParameterError
 
 
-class Index(Persisted, Tunable):
+class Index(Changeable, Persisted, Tunable):
     """An HNSW index of vectors, each under an int64 label.
 
     All methods may be called from any threads at the same time: a search sees every
-    row whose `add` had returned before it began. Equal data, seed and calls give equal
-    bytes, whatever the number of threads.
+    row whose `add` had returned before it began, and none whose `remove` had. Equal data,
+    seed and calls give equal bytes, whatever the number of threads.
 
     Parameters
     ----------
@@ -121,9 +118,8 @@ class Index(Persisted, Tunable):
             _validate.threads(num_threads, None, 1)
         self._ef_search = ef_search
         self._num_threads = num_threads
-        # The label that follows the highest, as of `_counted` rows.
-        self._next_label = 0
-        self._counted = 0
+        self._next_label = None
+        self._least_label = 0
         self._adding = Lock()
         self._tuning = RLock()
         self._use(core, choice)
@@ -140,111 +136,6 @@ class Index(Persisted, Tunable):
         self._core_search = core.search
         self._wrap = _result.wrapper(config.metric)
         self._curves = {}  # measured on the core before
-
-    def _fit(self, rows: NDArray[Any], threads: int) -> None:
-        """Choose or change the codec for rows that are about to be added."""
-        config = self._config
-        if self._preset is not None:
-            choice = _choose.by_rows(config, self._preset, self._keep, rows)
-        elif _choose.fits(config, rows):
-            return
-        if self._keep == "f16" and not _choose.fits(replace(config, keep="f16", wide=False), rows):
-            raise DtypeError(
-                "expected rows that float16 holds (largest magnitude 2**-8 to 65504); "
-                "keep_vectors='f32' holds others"
-            )
-        if self._preset is None:
-            why = "changed from " + self._why.split(":")[0] + ": rows that it cannot hold came"
-            choice = _choose.Choice(_choose.wider(config, self._keep, rows), why)
-        core = select.create(choice.config)
-        if self._capacity:
-            core.reserve(self._capacity)
-        if len(self._core):
-            labels = self._core.labels()
-            core.add(self._core.get(labels), labels, num_threads=threads, poll=ignore)
-        self._preset = None
-        self._use(core, choice)
-
-    def add(
-        self,
-        vectors: ArrayLike,
-        labels: ArrayLike | None = None,
-        *,
-        num_threads: int | None = None,
-        progress: Callable[[int, int], object] | bool | None = None,
-    ) -> NDArray[np.int64]:
-        """Add vectors.
-
-        Parameters
-        ----------
-        vectors : array_like of shape (n, dim) or (dim,)
-            float32, float64, float16, bfloat16, int8, uint8 or other integers: NumPy,
-            DLPack, ``__array_interface__``, lists. ``"i8"`` and ``"u8"`` take whole
-            numbers in range alone; ``"b1"`` takes bool of shape (n, dim) or packed
-            uint8 of shape (n, dim / 8).
-        labels : array_like of n ints, optional
-            New and distinct int64, any but -1. By default they number on from the
-            highest label so far.
-        num_threads : int, optional
-        progress : callable or True, optional
-            Called as ``progress(rows_done, n)`` now and then; what it raises ends the
-            call. True shows a bar on stderr. It must not change this index.
-
-        Returns
-        -------
-        ndarray of shape (n,), int64
-            The labels.
-
-        Raises
-        ------
-        DimensionError
-            A vector does not have `dim` elements.
-        DtypeError
-            Not real numbers, or not what the codec holds.
-        NonFiniteError
-            NaN, infinity, or too large a vector; the message names its row.
-        ZeroVectorError
-            A zero vector under ``"cosine"``; the message names its row.
-        LabelError
-            A label is taken, repeated, -1, or not an int64.
-        CapacityError
-            More than 2**30 - 2 rows.
-
-        Notes
-        -----
-        An error leaves the index as it was. An interrupt (Ctrl-C, or what `progress`
-        raises) keeps the rows finished so far, ``len(index)`` of them in all.
-
-        Examples
-        --------
-        >>> import annx
-        >>> index = annx.Index(2)
-        >>> index.add([[0, 0], [3, 4]])
-        array([0, 1])
-        """
-        rows = to_rows(vectors, self._config.dim, self._config.input_codec)
-        n = len(rows)
-        given = None if labels is None else _validate.new_labels(labels, n)
-        threads = _validate.threads(num_threads, self._num_threads, n)
-        poll = Progress(progress, n)
-        _validate.refuse(self._core.find_bad_row(rows))
-        if n == 0:
-            return np.empty(0, np.int64)
-        with self._adding:
-            if given is not None:
-                self._refuse_taken(given)
-            before = len(self._core)
-            if before != self._counted:  # restored from a file, or interrupted
-                self._next_label = max(0, int(self._core.labels().max()) + 1)
-            taken = self._number(n) if given is None else given
-            self._fit(rows, threads)
-            # Labels equal to slots so far need no table in the core.
-            plain = given is None and self._next_label == before
-            self._core.add(rows, None if plain else taken, num_threads=threads, poll=poll)
-            self._next_label = max(self._next_label, int(taken.max()) + 1)
-            self._counted = before + n
-        poll.finish()
-        return taken
 
     def search(
         self,
@@ -341,7 +232,7 @@ class Index(Persisted, Tunable):
         Returns
         -------
         SearchResult
-            As of `search`; equal distances in order of insertion.
+            As of `search`; equal distances in the order of `labels`.
 
         Raises
         ------
@@ -394,19 +285,3 @@ class Index(Persisted, Tunable):
         if self._config.codec == "bf16":
             rows = (rows.astype(np.uint32) << 16).view(np.float32)
         return rows[0] if np.ndim(labels) == 0 else rows
-
-    def _refuse_taken(self, labels: NDArray[np.int64]) -> None:
-        taken = self._core.contains(labels)
-        if taken.any():
-            raise LabelError(f"label {labels[np.argmax(taken)]} is already in the index")
-        # The core looks for repeats too, but a codec would have been chosen by then.
-        ordered = np.sort(labels)
-        twice = ordered[1:] == ordered[:-1]
-        if twice.any():
-            raise LabelError(f"label {ordered[np.argmax(twice)]} is given twice")
-
-    def _number(self, n: int) -> NDArray[np.int64]:
-        first = self._next_label
-        if first + n - 1 > _MAX_LABEL:
-            raise LabelError(f"no {n} labels are left above the highest, {first - 1}; pass labels")
-        return np.arange(first, first + n, dtype=np.int64)

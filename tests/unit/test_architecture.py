@@ -31,7 +31,7 @@ PYTHON_LAYERS = [
     {"_backends", "_native"},
     {"_check", "_format", "_health", "_describe", "_choose", "_sample"},
     {"_persist", "_tune"},
-    {"_recall"},
+    {"_changes", "_recall"},
     {"index"},
     {"_load"},
     {"datasets", "__init__"},

@@ -152,10 +152,12 @@ class State:
     links : ndarray of shape (n, 2 * M), uint32
         Level 0: ``slot | flags``, used entries first, padded with ``NO_LINK``.
     labels : ndarray of shape (n,), int64
+        -1 where the row was removed. If such a row still has links, searches pass
+        through it; otherwise its slot is free and nothing leads there.
     norms : ndarray of shape (n,), float32, or None
         |row| before it was made a unit vector (where ``Config.has_norms``).
     twins : ndarray of shape (t, 2), uint32
-        (slot, representative): rows equal byte for byte to an earlier row. They
+        (slot, representative): rows equal byte for byte to another row. They
         take no part in the graph (their links are empty) and are found through
         their representative. Sorted by slot.
     levels : list of Level
@@ -210,13 +212,31 @@ class Core(Protocol):
         *,
         num_threads: int,
         poll: Poll | None = None,
-    ) -> int:
-        """Append rows and return the slot of the first.
+        upsert: bool = False,
+    ) -> None:
+        """Store rows: in free slots, the lowest first, then in new ones.
 
         ``labels=None`` numbers on from the highest label so far (0 in an empty
-        index). Labels must be new and distinct; otherwise
-        :class:`~annx.errors.LabelError`, and nothing has changed. When `poll`
-        raises, the rows finished so far stay, the others were never there.
+        index). Labels must be distinct and, unless `upsert`, new; otherwise
+        :class:`~annx.errors.LabelError`, and nothing has changed. With `upsert`, a
+        row of a label that is there takes the other's place: a search sees one of them,
+        never both and never none. When `poll` raises, the rows finished so far stay, the
+        others were never there.
+        """
+
+    def remove(self, labels: NDArray[np.int64], num_threads: int, poll: Poll | None = None) -> None:
+        """Remove rows: no search that begins after this returns finds them.
+
+        Their slots become free once nothing in the graph leads to them, which this and
+        later changes see to in batches. Raises ``LabelError``, and changes nothing, if a
+        label is missing or given twice. When `poll` raises, all labels are removed and
+        the graph is valid, if not mended.
+        """
+
+    def compact(self, num_threads: int, poll: Poll | None = None) -> None:
+        """Number the slots anew, without free ones and in the same order.
+
+        Gives their memory back. What `poll` raises leaves everything as it was.
         """
 
     def search(
@@ -248,7 +268,7 @@ class Core(Protocol):
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
 
     def labels(self) -> NDArray[np.int64]:
-        """Labels by slot, a copy."""
+        """Labels by slot, of those that have one; a copy."""
 
     def export_state(self) -> State:
         """A consistent copy of everything."""
