@@ -167,6 +167,26 @@ class ReferenceCore:
             dists[i, : len(order)] = each[order]
         return found, dists
 
+    def make_filter(self, labels, allow):
+        return set(labels.tolist()), allow
+
+    def planned_search(self, queries, k, ef_search, filters, exact, num_threads, poll=None):
+        labels, dists = self.exact_search(queries, max(1, len(self)), num_threads, poll)
+        found = np.full((len(queries), k), -1, np.int64)
+        near = np.full((len(queries), k), np.inf, np.float32)
+        reports = np.zeros((len(queries), 4), np.int64)
+        for i in range(len(queries) if len(self) else 0):
+            keep = np.ones(len(self), bool)
+            if filters:
+                wanted, allow = filters[0 if len(filters) == 1 else i]
+                keep = np.array([(label in wanted) == allow for label in labels[i].tolist()])
+            count = min(k, np.count_nonzero(keep))
+            found[i, :count], near[i, :count] = labels[i][keep][:k], dists[i][keep][:k]
+            reports[i, 2] = np.count_nonzero(keep)
+            if count < k:
+                reports[i, 3] = 1 if keep.all() else 2
+        return found, near, reports
+
     def get(self, labels):
         places = {label: slot for slot, label in enumerate(self._labels)}
         for label in labels:

@@ -190,6 +190,45 @@ class Core {
                });
   }
 
+  // The pair of search, and per query: plan, nodes expanded, distances, why there are too few.
+  py::tuple planned_search(const py::array& queries, std::size_t k, std::size_t ef,
+                           const py::list& filters, bool exact, std::size_t num_threads,
+                           const py::object& poll) const {
+    std::vector<const Filter*> given;
+    for (const py::handle filter : filters) given.push_back(py::cast<const Filter*>(filter));
+    const std::size_t asked = check(queries);
+    if (given.size() > 1 && given.size() != asked) {
+      throw ParameterError("expected one filter, or " + std::to_string(asked) + ", got " +
+                           std::to_string(given.size()));
+    }
+    std::vector<Report> reports(asked);
+    const py::tuple hits = run(
+        queries, k, [&](const std::byte* data, std::size_t count, Label* labels, float* distances) {
+          const Poll check_signals = make_poll(poll);
+          const py::gil_scoped_release release;
+          index_.planned_search(data, count, k, ef, given, exact, num_threads, check_signals,
+                                labels, distances, reports.data());
+        });
+    std::vector<std::int64_t> fields;
+    fields.reserve(asked * Report::kFields);
+    for (const Report& report : reports) {
+      fields.push_back(static_cast<std::int64_t>(report.plan));
+      fields.push_back(static_cast<std::int64_t>(report.expanded));
+      fields.push_back(static_cast<std::int64_t>(report.distances));
+      fields.push_back(static_cast<std::int64_t>(report.reason));
+    }
+    const auto rows = static_cast<py::ssize_t>(asked);
+    const auto columns = static_cast<py::ssize_t>(Report::kFields);
+    return py::make_tuple(hits[0], hits[1], to_array(std::move(fields), {rows, columns}));
+  }
+
+  std::shared_ptr<Filter> make_filter(const py::array& labels, bool allow) const {
+    const auto array = expect<Label>(labels, 1, "labels");
+    const Label* data = array.data();
+    const py::gil_scoped_release release;
+    return std::make_shared<Filter>(std::vector<Label>(data, data + array.size()), allow);
+  }
+
   py::array get(const py::array& labels) const {
     const auto wanted = expect<Label>(labels, 1, "labels");
     const std::size_t count = static_cast<std::size_t>(wanted.size());
@@ -346,6 +385,8 @@ class Core {
 }  // namespace
 
 void bind_index(py::module_& module) {
+  py::class_<Filter, std::shared_ptr<Filter>>(module, "Filter",
+                                              "Labels that searches may or may not return.");
   py::class_<Core>(module, "Core", "An index over clean arrays; see annx._backends.base.Core.")
       .def(py::init<std::size_t, const std::string&, const std::string&, std::size_t, std::size_t,
                     std::uint64_t, const std::string&, bool>(),
@@ -364,6 +405,10 @@ void bind_index(py::module_& module) {
            py::arg("num_threads"), py::arg("poll") = py::none())
       .def("exact_search", &Core::exact_search, py::arg("queries"), py::arg("k"),
            py::arg("num_threads"), py::arg("poll") = py::none())
+      .def("make_filter", &Core::make_filter, py::arg("labels"), py::arg("allow"))
+      .def("planned_search", &Core::planned_search, py::arg("queries"), py::arg("k"),
+           py::arg("ef_search"), py::arg("filters"), py::arg("exact"), py::arg("num_threads"),
+           py::arg("poll") = py::none())
       .def("get", &Core::get, py::arg("labels"))
       .def("contains", &Core::contains, py::arg("labels"))
       .def("labels", &Core::labels)

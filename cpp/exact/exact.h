@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/types.h"
@@ -42,30 +44,45 @@ class Nearest {
   std::vector<Neighbor> heap_;  // the farthest on top
 };
 
-// Calls found(slot, distance) for each of the first `rows` rows that `allowed(slot)`.
-template <class Allowed, class Found>
-void scan(const Vectors& vectors, const Query& query, std::size_t rows, const Allowed& allowed,
-          const Found& found) {
+// Calls found(slot, distance) for `count` rows, the i-th being slot_of(i), that `allowed(slot)`.
+template <class SlotOf, class Allowed, class Found>
+void scan(const Vectors& vectors, const Query& query, std::size_t count, const SlotOf& slot_of,
+          const Allowed& allowed, const Found& found) {
   constexpr std::size_t kBlock = 256;
   std::array<float, kBlock> distances;
   std::array<Slot, kBlock> slots;
-  std::size_t count = 0;
+  std::size_t size = 0;
   const auto flush = [&] {
     // Rows in sequence need no list.
-    if (count > 0 && slots[count - 1] - slots[0] == count - 1) {
-      vectors.space().distances(query, vectors.row(slots[0]), nullptr, count, distances.data());
+    if (size > 0 && slots[size - 1] - slots[0] == size - 1) {
+      vectors.space().distances(query, vectors.row(slots[0]), nullptr, size, distances.data());
     } else {
-      vectors.distances(query, slots.data(), count, distances.data());
+      vectors.distances(query, slots.data(), size, distances.data());
     }
-    for (std::size_t i = 0; i < count; ++i) found(slots[i], distances[i]);
-    count = 0;
+    for (std::size_t i = 0; i < size; ++i) found(slots[i], distances[i]);
+    size = 0;
   };
-  for (std::size_t i = 0; i < rows; ++i) {
-    if (!allowed(static_cast<Slot>(i))) continue;
-    slots[count++] = static_cast<Slot>(i);
-    if (count == kBlock) flush();
+  for (std::size_t i = 0; i < count; ++i) {
+    const Slot slot = slot_of(i);
+    if (!allowed(slot)) continue;
+    slots[size++] = slot;
+    if (size == kBlock) flush();
   }
   flush();
+}
+
+// Of the first `rows` rows.
+template <class Allowed, class Found>
+void scan(const Vectors& vectors, const Query& query, std::size_t rows, const Allowed& allowed,
+          const Found& found) {
+  scan(vectors, query, rows, [](std::size_t i) { return static_cast<Slot>(i); }, allowed, found);
+}
+
+// Of the rows that `slots` names, in rising order.
+template <class Allowed, class Found>
+void scan_listed(const Vectors& vectors, const Query& query, std::span<const Slot> slots,
+                 const Allowed& allowed, const Found& found) {
+  scan(vectors, query, slots.size(), [&](std::size_t i) { return slots[i]; }, allowed, found);
 }
 
 }  // namespace annx

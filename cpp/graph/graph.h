@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "base/bits.h"
@@ -18,6 +19,7 @@
 #include "base/gate.h"
 #include "base/types.h"
 #include "graph/edits.h"
+#include "graph/passing.h"
 #include "graph/pool.h"
 #include "graph/scratch.h"
 #include "storage/vectors.h"
@@ -70,6 +72,17 @@ class Graph {
   // Greedy descent, then a beam of width `ef` on level 0, left in scratch.pool. `rows` is an upper
   // bound of the slots.
   void search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
+
+  // Searches for nodes that pass a filter; false if `budget` distances did not do.
+  // Through the others: ef that pass, and what lies between, left in scratch.wide.
+  bool search_through(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
+                      std::size_t budget, Scratch& scratch, Walk& walk) const;
+  // Over them, from `start` (kNoLink: none) and `seeds`: ef that pass, left in scratch.pool.
+  bool search_among(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
+                    Slot start, std::span<const Slot> seeds, std::size_t budget, Scratch& scratch,
+                    Walk& walk) const;
+  Slot nearest_by(const Query& query, Scratch& scratch, Walk& walk) const;
+  double passing_near(Slot node, const Passing& passing) const;
 
   // Highest level of a slot, from the seed alone.
   std::size_t level_of(Slot slot) const noexcept;
@@ -153,6 +166,10 @@ class Graph {
   Slot greedy(const Query& query, const Layer& layer, Slot start, Scratch& scratch) const;
   void beam(const Query& query, const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
             Scratch& scratch) const;
+
+  // filtered.cpp
+  Slot descend(const Query& query, Scratch& scratch) const;
+  std::size_t gather_passing(Slot node, const Passing& passing, Scratch& scratch) const;
 
   // select.cpp
   void select(const Layer& layer, std::size_t most, Scratch& scratch,

@@ -8,17 +8,21 @@
 #include "base/types.h"
 #include "graph/pool.h"
 #include "graph/visited.h"
+#include "graph/wide_pool.h"
 
 namespace annx {
 
 struct Scratch {
   Pool pool;
+  WidePool wide;
   Visited visited;
   std::vector<Slot> ids;      // gathered neighbours, by number on their level
   std::vector<Slot> slots;    // the same by slot
   std::vector<float> near;    // their distances from one end of an edge
   std::vector<float> across;  // and from the other
   std::vector<Neighbor> candidates;
+  std::vector<Slot> passing;          // gathered nodes that pass a filter
+  std::vector<Slot> failing;          // and neighbours that do not
   std::vector<std::byte> work;        // a prepared query
   std::vector<std::byte> exact_work;  // the same for the exact vectors
 };

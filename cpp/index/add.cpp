@@ -160,6 +160,7 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
       }
       for (std::size_t i = 0; i < count; ++i) labels_.assign(slots[i], labels[i]);
       size_ = end;
+      ++epoch_;
       free_.resize(free_.size() - reused);
       vacate(replaced);
       unfinished_ = false;
@@ -241,6 +242,7 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
   for (const auto& [slot, representative] : twins) twins_.add(slot, representative);
   for (const Slot slot : slots) labels_.assign(slot, labels[slot]);
   size_ = count;
+  ++epoch_;
   unfinished_ = false;
 }
 

@@ -1,8 +1,10 @@
 // An index: rows, labels, twins and graph, safe to use from any threads.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -10,8 +12,11 @@
 #include <vector>
 
 #include "base/gate.h"
+#include "base/thread_pool.h"
 #include "base/types.h"
 #include "graph/graph.h"
+#include "index/filter.h"
+#include "index/report.h"
 #include "storage/label_map.h"
 #include "storage/twins.h"
 #include "storage/vectors.h"
@@ -71,6 +76,12 @@ class Index {
                     std::size_t num_threads, const Poll& poll, Label* labels,
                     float* distances) const;
 
+  // As search, or exact_search, of rows that pass: `filters` are one for all queries, one for each,
+  // or none. Writes a report a query too.
+  void planned_search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,
+                      std::span<const Filter* const> filters, bool exact, std::size_t num_threads,
+                      const Poll& poll, Label* labels, float* distances, Report* reports) const;
+
   bool contains(Label label) const;
   // Throws LabelError if one is missing.
   void get(std::span<const Label> labels, std::byte* output) const;
@@ -118,14 +129,43 @@ class Index {
   void take(Content&& content, Slot entry);
 
   void search_alive(const Query& query, std::size_t k, std::size_t ef, Scratch& scratch) const;
+  void compare_all(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,
+                   float* distances) const;
   void search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
                   Label* labels, float* distances) const;
+  // planned.cpp
+  std::shared_ptr<const Filter::Slots> resolve(const Filter& filter) const;
+  bool through(const Query& query, std::size_t width, std::size_t k, const Passing& nodes,
+               std::size_t budget, Scratch& scratch, Walk& cost) const;
+  bool among(const Query& query, std::size_t width, std::size_t k, std::size_t pass, double share,
+             const Filter::Slots* slots, const Passing& nodes, bool deny, Scratch& scratch,
+             Walk& cost) const;
+  std::vector<Slot> spread(const Filter::Slots* slots, bool deny, std::size_t turn,
+                           const Passing& passing) const;
+  void planned_one(const std::byte* input, std::size_t k, std::size_t ef, const Filter* filter,
+                   bool exact, Scratch& scratch, Label* labels, float* distances,
+                   Report& report) const;
+
   // Vectors as near to the input as they are kept.
   const Vectors& kept() const noexcept { return originals_ ? *originals_ : vectors_; }
   void rerank(const std::byte* query, const Query& coarse, std::size_t k, Scratch& scratch) const;
   template <class Body>
   void for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
-                   const Body& body) const;
+                   const Body& body) const {
+    // Queries a task: enough to amortise a wake-up, few enough to spread over threads.
+    constexpr std::size_t kTask = 16;
+    // Tasks between polls: some ten milliseconds of work on each thread.
+    const std::size_t round = kTask * num_threads * 8;
+    for (std::size_t first = 0; first < count; first += round) {
+      const std::size_t end = std::min(count, first + round);
+      parallel_for((end - first + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+        ScratchPool::Lease lease(scratch_);
+        const std::size_t from = first + task * kTask;
+        for (std::size_t i = from; i < std::min(end, from + kTask); ++i) body(i, *lease);
+      });
+      if (poll) poll(end);
+    }
+  }
 
   std::mutex writer_;  // one writer at a time
   mutable Gate gate_;  // held by readers, and by the writer while it changes
@@ -138,6 +178,8 @@ class Index {
   // Slots so far. One that has no label is a dead node of the graph, or free.
   std::size_t size_ = 0;
   std::vector<Slot> free_;  // the lowest last
+  // Changes with what labels the slots have, but for removed ones.
+  std::size_t epoch_ = 1;
   bool unfinished_ = false;
   mutable ScratchPool scratch_;
 };

@@ -31,6 +31,7 @@ void Index::vacate(const std::vector<Slot>& slots) {
     if (heir != twins.end()) {
       const Slot twin = *heir;
       labels_.move(twin, slot);
+      ++epoch_;
       twins_.remove(twin);
       free_.push_back(twin);
     } else {
@@ -80,6 +81,7 @@ void Index::tidy(std::size_t num_threads, const std::function<void()>& poll) {
     graph_.reset();
     free_.clear();
     size_ = 0;
+    ++epoch_;
     return;
   }
   if (graph_.dead().count() > patience(live_nodes())) purge(num_threads, poll);

@@ -2,29 +2,10 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/thread_pool.h"
 #include "exact/exact.h"
 #include "index/index.h"
 
 namespace annx {
-
-template <class Body>
-void Index::for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
-                        const Body& body) const {
-  // Queries a task: enough to amortise a wake-up, few enough to spread over threads.
-  constexpr std::size_t kTask = 16;
-  // Tasks between polls: some ten milliseconds of work on each thread.
-  const std::size_t round = kTask * num_threads * 8;
-  for (std::size_t first = 0; first < count; first += round) {
-    const std::size_t end = std::min(count, first + round);
-    parallel_for((end - first + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
-      ScratchPool::Lease lease(scratch_);
-      const std::size_t from = first + task * kTask;
-      for (std::size_t i = from; i < std::min(end, from + kTask); ++i) body(i, *lease);
-    });
-    if (poll) poll(end);
-  }
-}
 
 // Compares the best of the beam again by their exact distances, nearest first, into
 // scratch.candidates. Stops where the coarse distance exceeds the k-th exact one by more than
@@ -69,6 +50,22 @@ void Index::search_alive(const Query& query, std::size_t k, std::size_t ef,
   }
 }
 
+void Index::compare_all(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,
+                        float* distances) const {
+  const Space& exact = kept().space();
+  scratch.work.resize(exact.work_bytes());
+  const Query prepared = exact.prepare(query, scratch.work.data());
+  Nearest nearest(std::min(k, size_));
+  scan(
+      kept(), prepared, size_, [&](Slot slot) { return labels_.has(slot); },
+      [&](Slot slot, float distance) { nearest.offer(distance, slot); });
+  const std::vector<Neighbor> hits = std::move(nearest).sorted();
+  for (std::size_t i = 0; i < k; ++i) {
+    labels[i] = i < hits.size() ? labels_[hits[i].id] : kNoLabel;
+    distances[i] = i < hits.size() ? hits[i].distance : std::numeric_limits<float>::infinity();
+  }
+}
+
 void Index::search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
                        Label* labels, float* distances) const {
   scratch.work.resize(space().work_bytes());
@@ -77,6 +74,10 @@ void Index::search_one(const std::byte* query, std::size_t k, std::size_t ef, Sc
   // A bulk build writes the graph while the index is empty.
   if (size_ == 0) {
     scratch.pool.reset(0);
+  } else if (2 * k >= labels_.count()) {
+    // A beam as wide as that costs more than to compare with every row.
+    compare_all(query, k, scratch, labels, distances);
+    return;
   } else if (graph_.dead().empty()) {
     graph_.search(prepared, std::min(std::max(ef, k), size_), size_, scratch);
   } else {
@@ -118,20 +119,8 @@ void Index::exact_search(const std::byte* queries, std::size_t count, std::size_
                          std::size_t num_threads, const Poll& poll, Label* labels,
                          float* distances) const {
   for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
-    const Space& exact = kept().space();
-    scratch.work.resize(exact.work_bytes());
-    const Query query = exact.prepare(queries + i * exact.input_bytes(), scratch.work.data());
     const Gate::Reader reader(gate_);
-    Nearest nearest(std::min(k, size_));
-    scan(
-        kept(), query, size_, [&](Slot slot) { return labels_.has(slot); },
-        [&](Slot slot, float distance) { nearest.offer(distance, slot); });
-    const std::vector<Neighbor> hits = std::move(nearest).sorted();
-    for (std::size_t j = 0; j < k; ++j) {
-      labels[i * k + j] = j < hits.size() ? labels_[hits[j].id] : kNoLabel;
-      distances[i * k + j] =
-          j < hits.size() ? hits[j].distance : std::numeric_limits<float>::infinity();
-    }
+    compare_all(queries + i * space().input_bytes(), k, scratch, labels + i * k, distances + i * k);
   });
 }
 

@@ -132,6 +132,7 @@ void Index::take(Content&& content, Slot entry) {
   labels_ = std::move(content.labels);
   twins_ = std::move(content.twins);
   size_ = content.slots;
+  ++epoch_;
   graph_.replace(std::move(content.links), std::move(content.levels), std::move(content.dead),
                  size_ == 0 ? kNoLink : entry);
   free_ = std::move(content.free);

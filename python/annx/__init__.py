@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from annx._backends.select import Backend, backend, cpu_info
+from annx._filter import Filter
 from annx._load import load
-from annx._result import SearchResult
+from annx._result import ReportedResult, SearchReport, SearchResult
 from annx._tune import Tuning, TuningEntry
 from annx._version import __version__
 from annx.errors import (
@@ -29,11 +30,14 @@ __all__ = [
     "CapacityError",
     "DimensionError",
     "DtypeError",
+    "Filter",
     "FormatError",
     "Index",
     "LabelError",
     "NonFiniteError",
     "ParameterError",
+    "ReportedResult",
+    "SearchReport",
     "SearchResult",
     "Tuning",
     "TuningEntry",

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+class Filter: ...
+
 class Core:
     def __init__(
         self,
@@ -52,6 +54,17 @@ class Core:
         num_threads: int,
         poll: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> Filter: ...
+    def planned_search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filters: list[Any],
+        exact: bool,
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]: ...
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
     def labels(self) -> NDArray[np.int64]: ...

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _choose, _result, _validate
+from annx import _choose, _filter, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
 from annx._changes import Changeable
+from annx._filter import FilterLike
 from annx._persist import Persisted
 from annx._progress import ignore
 from annx._recall import Tunable
@@ -144,6 +145,8 @@ class Index(Changeable, Persisted, Tunable):
         *,
         ef_search: int | None = None,
         recall: float | None = None,
+        filter: FilterLike = None,
+        report: bool = False,
         num_threads: int | None = None,
     ) -> SearchResult:
         """Find the k nearest labels to each query.
@@ -159,13 +162,21 @@ class Index(Changeable, Persisted, Tunable):
             In place of `ef_search`: the mean share of the true k nearest to find, in
             (0, 1]; 1 is an exact search. Reads what `tune` measured; an index that was
             not tuned for a k near this one first tunes itself, which takes seconds.
+        filter : Filter, array_like or callable, optional
+            Which labels may be returned, in any form that `Filter` takes; or a sequence of
+            these or an array of two dimensions, one for each query (rows of labels may be
+            padded with -1). A `Filter` built before costs nothing to pass; a callable is
+            asked about all labels at each call, which is slow.
+        report : bool
+            Say how each query was answered, in ``report`` of what is returned.
         num_threads : int, optional
 
         Returns
         -------
         SearchResult
             ``labels`` and ``distances`` of shape (n_queries, k), nearest first; padded
-            with -1 and inf where there are fewer than k rows.
+            with -1 and inf where fewer than k rows are there, or pass the filter. With
+            `report` a `ReportedResult`.
 
         Raises
         ------
@@ -173,7 +184,7 @@ class Index(Changeable, Persisted, Tunable):
             As in `add`, for a query.
         ParameterError
             `k`, `ef_search`, `recall` or `num_threads` is out of range, or both
-            `ef_search` and `recall` are given.
+            `ef_search` and `recall` are given; or as `Filter`.
 
         Warns
         -----
@@ -208,18 +219,45 @@ class Index(Changeable, Persisted, Tunable):
             else:
                 ef_search = self._width(k, recall, num_threads)
                 if ef_search is None:
-                    return self.exact_search(queries, k, num_threads=num_threads)
+                    return self.exact_search(
+                        queries, k, filter=filter, report=report, num_threads=num_threads
+                    )
         else:
             ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
             if recall is not None:
                 raise ParameterError("expected ef_search or recall, got both")
+        if filter is not None or report:
+            return self._planned(rows, k, ef_search, filter, report, num_threads)
         if num_threads is None and len(rows) == 1:
             return self._wrap(self._core_search(rows, k, ef_search, 1))
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
         return self._wrap(self._core_search(rows, k, ef_search, threads, ignore))
 
+    def _planned(
+        self,
+        rows: NDArray[Any],
+        k: int,
+        ef_search: int | None,
+        filter: FilterLike,
+        report: bool,
+        num_threads: int | None,
+    ) -> SearchResult:
+        threads = _validate.threads(num_threads, self._num_threads, len(rows))
+        filters = _filter.handles(self, filter, len(rows))
+        exact = ef_search is None
+        found = self._core.planned_search(
+            rows, k, ef_search or 1, filters, exact, threads, None if len(rows) == 1 else ignore
+        )
+        return _result.reported(self.metric, *found) if report else self._wrap(found[:2])
+
     def exact_search(
-        self, queries: ArrayLike, k: int = 10, *, num_threads: int | None = None
+        self,
+        queries: ArrayLike,
+        k: int = 10,
+        *,
+        filter: FilterLike = None,
+        report: bool = False,
+        num_threads: int | None = None,
     ) -> SearchResult:
         """Find the k nearest labels by comparing with every stored vector.
 
@@ -227,6 +265,8 @@ class Index(Changeable, Persisted, Tunable):
         ----------
         queries : array_like of shape (n_queries, dim) or (dim,)
         k : int
+        filter, report
+            As in `search`.
         num_threads : int, optional
 
         Returns
@@ -249,6 +289,8 @@ class Index(Changeable, Persisted, Tunable):
         """
         rows = to_rows(queries, self._config.dim, self._config.input_codec)
         k = _validate.integer(k, "k", 1, MAX_ROWS)
+        if filter is not None or report:
+            return self._planned(rows, k, None, filter, report, num_threads)
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
         return self._wrap(self._core.exact_search(rows, k, threads, ignore))
 

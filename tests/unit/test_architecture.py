@@ -27,10 +27,10 @@ CPP_BELOW = {
 # Modules of annx, from the bottom to the top; each may import from its own line or above.
 PYTHON_LAYERS = [
     {"errors", "_version"},
-    {"_rows", "_validate", "_progress", "_result"},
+    {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
-    {"_check", "_format", "_health", "_describe", "_choose", "_sample"},
-    {"_persist", "_tune"},
+    {"_check", "_format", "_health", "_describe", "_choose", "_sample", "_result"},
+    {"_filter", "_persist", "_tune"},
     {"_changes", "_recall"},
     {"index"},
     {"_load"},

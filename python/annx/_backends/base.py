@@ -37,6 +37,13 @@ SLOT_MASK = np.uint32((1 << 30) - 1)
 #: Most rows that one index holds.
 MAX_ROWS = (1 << 30) - 2
 
+#: How a query was answered, by its number in a report: every row that passes was compared;
+#: a beam through the graph; a beam over the rows that pass, reached over the others; a beam
+#: stalled, and every row that passes was compared.
+PLANS = ("scan", "graph", "two-hop", "fallback")
+#: Why there are fewer than k hits: there are not; the index has fewer rows; fewer rows pass.
+SHORT = ("", "rows", "filter")
+
 #: Called between batches of a long operation, on the calling thread and with the
 #: GIL held, with the number of rows finished. What it raises ends the operation.
 Poll = Callable[[int], None]
@@ -258,6 +265,37 @@ class Core(Protocol):
         self, queries: NDArray[Any], k: int, num_threads: int, poll: Poll | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Like `search`, by comparing with every row; ties by insertion order."""
+
+    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> object:
+        """What `planned_search` takes to return these labels alone, or none of them.
+
+        Labels come in any order; repeated and unknown ones do no harm. The filter goes on
+        to mean the same labels whatever is added and removed after.
+        """
+
+    def planned_search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """Search among the rows that pass a filter, and say how.
+
+        `filters` are none, one for all queries, or one for each. With `exact` every row
+        that passes is compared, ties by slot.
+
+        Returns
+        -------
+        labels, distances
+            As of `search`.
+        reports : ndarray of shape (n_queries, 4), int64
+            Plan (:data:`PLANS`), nodes expanded, distances computed, and why there are
+            fewer than k hits (:data:`SHORT`).
+        """
 
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """Rows of shape (n, columns) as given to `add`, or as near as they are kept.

@@ -189,6 +189,23 @@ class NumbaCore:
         run(work, len(prepared), num_threads, poll)
         return labels, dists
 
+    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> object:
+        """See `Core`."""
+        raise _cannot("filter")
+
+    def planned_search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """See `Core`."""
+        raise _cannot("filter or report")
+
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """See `Core`."""
         with self._lock.reading():
