@@ -187,6 +187,13 @@ class ReferenceCore:
                 reports[i, 3] = 1 if keep.all() else 2
         return found, near, reports
 
+    def range_search(self, queries, radius, ef_search, filters, exact, num_threads, poll=None):
+        k = max(1, len(self))
+        labels, dists, _ = self.planned_search(queries, k, 1, filters, True, 1, poll)
+        within = (dists < np.float32(radius)) & (labels != -1)
+        lims = np.concatenate([[0], np.cumsum(within.sum(axis=1))])
+        return lims, labels[within], dists[within]
+
     def get(self, labels):
         places = {label: slot for slot, label in enumerate(self._labels)}
         for label in labels:

@@ -8,62 +8,12 @@
 #include "base/errors.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/names.h"
 #include "index/index.h"
 #include "storage/elements.h"
 
 namespace annx::bindings {
 namespace {
-
-template <class T>
-T lookup(const std::map<std::string, T>& names, const std::string& name, const char* what) {
-  const auto found = names.find(name);
-  if (found != names.end()) return found->second;
-  throw ParameterError(std::string("unknown ") + what + " " + name);
-}
-
-Metric metric_of(const std::string& name) {
-  static const std::map<std::string, Metric> names{{"l2", Metric::kL2},
-                                                   {"ip", Metric::kInnerProduct},
-                                                   {"cosine", Metric::kCosine},
-                                                   {"hamming", Metric::kHamming}};
-  return lookup(names, name, "metric");
-}
-
-Codec codec_of(const std::string& name) {
-  static const std::map<std::string, Codec> names{{"f32", Codec::kF32},   {"f16", Codec::kF16},
-                                                  {"bf16", Codec::kBF16}, {"i8", Codec::kI8},
-                                                  {"u8", Codec::kU8},     {"b1", Codec::kB1}};
-  return lookup(names, name, "codec");
-}
-
-bool is_scaled(const std::string& codec) { return codec == "sq8"; }
-
-std::unique_ptr<const Space> space_of(const std::string& codec, bool wide, std::size_t dim,
-                                      Metric metric, std::uint64_t seed) {
-  if (is_scaled(codec)) return make_scaled_space(dim, metric, seed);
-  return make_plain_space(dim, metric, codec_of(codec), wide);
-}
-
-std::unique_ptr<const Space> kept_space_of(const std::string& keep, std::size_t dim,
-                                           Metric metric) {
-  if (keep.empty()) return nullptr;
-  return make_plain_space(dim, metric, codec_of(keep), true);
-}
-
-py::dtype dtype_of(Codec codec) {
-  switch (codec) {
-    case Codec::kF32:
-      return py::dtype("float32");
-    case Codec::kF16:
-      return py::dtype("float16");
-    case Codec::kBF16:
-      return py::dtype("uint16");
-    case Codec::kI8:
-      return py::dtype("int8");
-    default:
-      return py::dtype("uint8");
-  }
-}
 
 const char* reason(Defect defect) {
   switch (defect) {
@@ -194,13 +144,8 @@ class Core {
   py::tuple planned_search(const py::array& queries, std::size_t k, std::size_t ef,
                            const py::list& filters, bool exact, std::size_t num_threads,
                            const py::object& poll) const {
-    std::vector<const Filter*> given;
-    for (const py::handle filter : filters) given.push_back(py::cast<const Filter*>(filter));
     const std::size_t asked = check(queries);
-    if (given.size() > 1 && given.size() != asked) {
-      throw ParameterError("expected one filter, or " + std::to_string(asked) + ", got " +
-                           std::to_string(given.size()));
-    }
+    const std::vector<const Filter*> given = check_filters(filters, asked);
     std::vector<Report> reports(asked);
     const py::tuple hits = run(
         queries, k, [&](const std::byte* data, std::size_t count, Label* labels, float* distances) {
@@ -220,6 +165,33 @@ class Core {
     const auto rows = static_cast<py::ssize_t>(asked);
     const auto columns = static_cast<py::ssize_t>(Report::kFields);
     return py::make_tuple(hits[0], hits[1], to_array(std::move(fields), {rows, columns}));
+  }
+
+  // Where each query's hits begin, and all of them.
+  py::tuple range_search(const py::array& queries, float radius, std::size_t ef,
+                         const py::list& filters, bool exact, std::size_t num_threads,
+                         const py::object& poll) const {
+    const std::size_t count = check(queries);
+    const std::byte* data = bytes(queries);
+    const std::vector<const Filter*> given = check_filters(filters, count);
+    check_queries(data, count);
+    std::vector<std::int64_t> starts{0};
+    std::vector<Label> labels;
+    std::vector<float> distances;
+    {
+      const Poll check_signals = make_poll(poll);
+      const py::gil_scoped_release release;
+      for (const Index::Hits& hits :
+           index_.range_search(data, count, radius, ef, given, exact, num_threads, check_signals)) {
+        labels.insert(labels.end(), hits.labels.begin(), hits.labels.end());
+        distances.insert(distances.end(), hits.distances.begin(), hits.distances.end());
+        starts.push_back(static_cast<std::int64_t>(labels.size()));
+      }
+    }
+    const auto found = static_cast<py::ssize_t>(labels.size());
+    return py::make_tuple(to_array(std::move(starts), {static_cast<py::ssize_t>(count) + 1}),
+                          to_array(std::move(labels), {found}),
+                          to_array(std::move(distances), {found}));
   }
 
   std::shared_ptr<Filter> make_filter(const py::array& labels, bool allow) const {
@@ -346,6 +318,16 @@ class Core {
     return ndim == 1 ? 1 : static_cast<std::size_t>(rows.shape(0));
   }
 
+  static std::vector<const Filter*> check_filters(const py::list& filters, std::size_t queries) {
+    std::vector<const Filter*> given;
+    for (const py::handle filter : filters) given.push_back(py::cast<const Filter*>(filter));
+    if (given.size() > 1 && given.size() != queries) {
+      throw ParameterError("expected one filter, or " + std::to_string(queries) + ", got " +
+                           std::to_string(given.size()));
+    }
+    return given;
+  }
+
   void check_queries(const std::byte* data, std::size_t count) const {
     // For one query, handing the GIL over would cost more than the check.
     std::optional<py::gil_scoped_release> release;
@@ -407,6 +389,9 @@ void bind_index(py::module_& module) {
            py::arg("num_threads"), py::arg("poll") = py::none())
       .def("make_filter", &Core::make_filter, py::arg("labels"), py::arg("allow"))
       .def("planned_search", &Core::planned_search, py::arg("queries"), py::arg("k"),
+           py::arg("ef_search"), py::arg("filters"), py::arg("exact"), py::arg("num_threads"),
+           py::arg("poll") = py::none())
+      .def("range_search", &Core::range_search, py::arg("queries"), py::arg("radius"),
            py::arg("ef_search"), py::arg("filters"), py::arg("exact"), py::arg("num_threads"),
            py::arg("poll") = py::none())
       .def("get", &Core::get, py::arg("labels"))

@@ -77,6 +77,9 @@ class Graph {
   // Through the others: ef that pass, and what lies between, left in scratch.wide.
   bool search_through(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
                       std::size_t budget, Scratch& scratch, Walk& walk) const;
+  // All within `radius`, as far as they hang together over at most ef beyond it; in scratch.wide.
+  bool search_within(const Query& query, float radius, std::size_t ef, std::size_t rows,
+                     std::size_t budget, Scratch& scratch, Walk& walk) const;
   // Over them, from `start` (kNoLink: none) and `seeds`: ef that pass, left in scratch.pool.
   bool search_among(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
                     Slot start, std::span<const Slot> seeds, std::size_t budget, Scratch& scratch,
@@ -169,6 +172,9 @@ class Graph {
 
   // filtered.cpp
   Slot descend(const Query& query, Scratch& scratch) const;
+  template <class Counts>
+  bool beam_through(const Query& query, std::size_t ef, std::size_t rows, std::size_t budget,
+                    Scratch& scratch, Walk& walk, const Counts& counts) const;
   std::size_t gather_passing(Slot node, const Passing& passing, Scratch& scratch) const;
 
   // select.cpp

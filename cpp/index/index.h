@@ -82,6 +82,15 @@ class Index {
                       std::span<const Filter* const> filters, bool exact, std::size_t num_threads,
                       const Poll& poll, Label* labels, float* distances, Report* reports) const;
 
+  // All rows that pass and are nearer than `radius`, nearest first, for each query.
+  struct Hits {
+    std::vector<Label> labels;
+    std::vector<float> distances;
+  };
+  std::vector<Hits> range_search(const std::byte* queries, std::size_t count, float radius,
+                                 std::size_t ef, std::span<const Filter* const> filters, bool exact,
+                                 std::size_t num_threads, const Poll& poll) const;
+
   bool contains(Label label) const;
   // Throws LabelError if one is missing.
   void get(std::span<const Label> labels, std::byte* output) const;
@@ -133,6 +142,12 @@ class Index {
                    float* distances) const;
   void search_one(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
                   Label* labels, float* distances) const;
+  // range.cpp
+  std::vector<Neighbor> near_by_graph(const std::byte* input, float radius, std::size_t ef,
+                                      Scratch& scratch, bool& done) const;
+  Hits range_one(const std::byte* input, float radius, std::size_t ef, const Filter* filter,
+                 bool exact, Scratch& scratch) const;
+
   // planned.cpp
   std::shared_ptr<const Filter::Slots> resolve(const Filter& filter) const;
   bool through(const Query& query, std::size_t width, std::size_t k, const Passing& nodes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from annx._backends.select import Backend, backend, cpu_info
 from annx._filter import Filter
 from annx._load import load
-from annx._result import ReportedResult, SearchReport, SearchResult
+from annx._result import RangeResult, ReportedResult, SearchReport, SearchResult
 from annx._tune import Tuning, TuningEntry
 from annx._version import __version__
 from annx.errors import (
@@ -36,6 +36,7 @@ __all__ = [
     "LabelError",
     "NonFiniteError",
     "ParameterError",
+    "RangeResult",
     "ReportedResult",
     "SearchReport",
     "SearchResult",

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
-class Filter: ...
+class Filter:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
 class Core:
     def __init__(
@@ -65,6 +66,16 @@ class Core:
         num_threads: int,
         poll: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+    def range_search(
+        self,
+        queries: NDArray[Any],
+        radius: float,
+        ef_search: int,
+        filters: list[Any],
+        exact: bool,
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]: ...
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]: ...
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
     def labels(self) -> NDArray[np.int64]: ...

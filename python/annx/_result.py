@@ -88,6 +88,22 @@ class ReportedResult(SearchResult):
     report: SearchReport
 
 
+class RangeResult(NamedTuple):
+    """All hits within a radius, those of one query after those of another.
+
+    Attributes
+    ----------
+    lims : ndarray of shape (n_queries + 1,), int64
+        The hits of query i stand at ``lims[i]:lims[i + 1]``, nearest first.
+    labels : ndarray of shape (lims[-1],), int64
+    distances : ndarray of shape (lims[-1],), float32
+    """
+
+    lims: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    distances: NDArray[np.float32]
+
+
 class _AngleResult(SearchResult):
     """A result under ``"ip"`` or ``"cosine"``, where distance = 1 - similarity."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _choose, _filter, _result, _validate
+from annx import _choose, _filter, _pick, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
 from annx._changes import Changeable
@@ -16,7 +16,7 @@ from annx._filter import FilterLike
 from annx._persist import Persisted
 from annx._progress import ignore
 from annx._recall import Tunable
-from annx._result import SearchResult
+from annx._result import RangeResult, SearchResult
 from annx._rows import to_rows
 from annx.errors import ParameterError
 
@@ -146,6 +146,9 @@ class Index(Changeable, Persisted, Tunable):
         ef_search: int | None = None,
         recall: float | None = None,
         filter: FilterLike = None,
+        max_per_group: int | None = None,
+        groups: ArrayLike | None = None,
+        diversity: float | None = None,
         report: bool = False,
         num_threads: int | None = None,
     ) -> SearchResult:
@@ -167,6 +170,14 @@ class Index(Changeable, Persisted, Tunable):
             these or an array of two dimensions, one for each query (rows of labels may be
             padded with -1). A `Filter` built before costs nothing to pass; a callable is
             asked about all labels at each call, which is slow.
+        max_per_group : int, optional
+            Return at most so many labels of a group, and the next nearest in their place.
+        groups : array_like of len(index) ints, optional
+            The group of each label, in the order of `labels`; goes with `max_per_group`.
+        diversity : float, optional
+            From 0, the nearest alone, to 1, the most unlike alone: of ``4 * k`` candidates
+            (64 at least), each hit is the one with the least ``(1 - diversity) * distance -
+            diversity * distance to the nearest hit before it`` (maximal marginal relevance).
         report : bool
             Say how each query was answered, in ``report`` of what is returned.
         num_threads : int, optional
@@ -226,6 +237,9 @@ class Index(Changeable, Persisted, Tunable):
             ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
             if recall is not None:
                 raise ParameterError("expected ef_search or recall, got both")
+        if groups is not None or max_per_group is not None or diversity is not None:
+            caps = (max_per_group, groups, diversity)
+            return self._picked(rows, k, ef_search, filter, caps, report, num_threads)
         if filter is not None or report:
             return self._planned(rows, k, ef_search, filter, report, num_threads)
         if num_threads is None and len(rows) == 1:
@@ -249,6 +263,98 @@ class Index(Changeable, Persisted, Tunable):
             rows, k, ef_search or 1, filters, exact, threads, None if len(rows) == 1 else ignore
         )
         return _result.reported(self.metric, *found) if report else self._wrap(found[:2])
+
+    def _picked(
+        self,
+        rows: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filter: FilterLike,
+        caps: tuple[int | None, ArrayLike | None, float | None],
+        report: bool,
+        num_threads: int | None,
+    ) -> SearchResult:
+        most, groups, diversity = caps
+        if (most is None) != (groups is None):
+            raise ParameterError("expected max_per_group and groups, got one of them")
+        threads = _validate.threads(num_threads, self._num_threads, len(rows))
+        weight = 0.0 if diversity is None else _pick.diversity(diversity)
+        core = self._core
+        by_group = None
+        if most is not None and groups is not None:
+            by_group = _pick.Groups(core, groups, most)
+        filters = _filter.handles(self, filter, len(rows))
+
+        def search(places: NDArray[np.int64], width: int) -> _pick.Found:
+            own = filters if len(filters) < 2 else [filters[place] for place in places]
+            asked = np.ascontiguousarray(rows[places])
+            return core.planned_search(asked, width, ef_search, own, False, threads, ignore)
+
+        found = _pick.pick(core, search, len(rows), k, by_group, weight)
+        return _result.reported(self.metric, *found) if report else self._wrap(found[:2])
+
+    def range_search(
+        self,
+        queries: ArrayLike,
+        radius: float,
+        *,
+        ef_search: int | None = None,
+        exact: bool = False,
+        filter: FilterLike = None,
+        num_threads: int | None = None,
+    ) -> RangeResult:
+        """Find all labels nearer to each query than a radius.
+
+        Parameters
+        ----------
+        queries : array_like of shape (n_queries, dim) or (dim,)
+            As in `add`.
+        radius : float
+            Labels whose distance is less than this are returned; a distance equal to it is
+            not within.
+        ef_search : int, optional
+            Nodes beyond the radius that the search goes on over, so that it finds what
+            does not hang together within; the index's own by default.
+        exact : bool
+            Compare with every vector.
+        filter : Filter, array_like or callable, optional
+            As in `search`.
+        num_threads : int, optional
+
+        Returns
+        -------
+        RangeResult
+            ``lims``, ``labels`` and ``distances``: the hits of query i stand at
+            ``lims[i]:lims[i + 1]``, nearest first.
+
+        Raises
+        ------
+        DimensionError, DtypeError, NonFiniteError, ZeroVectorError
+            As in `search`.
+        ParameterError
+            `radius` is not a number, or another argument is out of range.
+
+        Examples
+        --------
+        >>> import annx
+        >>> index = annx.Index(2)
+        >>> _ = index.add([[0, 0], [3, 4], [6, 8]])
+        >>> lims, labels, distances = index.range_search([[0, 0], [6, 8]], radius=26)
+        >>> lims
+        array([0, 2, 4])
+        >>> labels
+        array([0, 1, 2, 1])
+        """
+        rows = to_rows(queries, self._config.dim, self._config.input_codec)
+        within = _validate.number(radius, "radius")
+        if ef_search is None:
+            ef_search = self._ef_search
+        ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
+        threads = _validate.threads(num_threads, self._num_threads, len(rows))
+        filters = _filter.handles(self, filter, len(rows))
+        return RangeResult(
+            *self._core.range_search(rows, within, ef_search, filters, bool(exact), threads, ignore)
+        )
 
     def exact_search(
         self,

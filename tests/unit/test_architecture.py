@@ -30,7 +30,7 @@ PYTHON_LAYERS = [
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
     {"_check", "_format", "_health", "_describe", "_choose", "_sample", "_result"},
-    {"_filter", "_persist", "_tune"},
+    {"_filter", "_persist", "_pick", "_tune"},
     {"_changes", "_recall"},
     {"index"},
     {"_load"},

@@ -297,6 +297,25 @@ class Core(Protocol):
             fewer than k hits (:data:`SHORT`).
         """
 
+    def range_search(
+        self,
+        queries: NDArray[Any],
+        radius: float,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Find rows that pass and whose distance is less than `radius`.
+
+        Returns
+        -------
+        lims : ndarray of shape (n_queries + 1,), int64
+            The hits of query i stand at ``lims[i]:lims[i + 1]``, nearest first.
+        labels, distances : ndarray of shape (lims[-1],)
+        """
+
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """Rows of shape (n, columns) as given to `add`, or as near as they are kept.
 

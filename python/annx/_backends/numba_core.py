@@ -206,6 +206,19 @@ class NumbaCore:
         """See `Core`."""
         raise _cannot("filter or report")
 
+    def range_search(
+        self,
+        queries: NDArray[Any],
+        radius: float,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """See `Core`."""
+        raise _cannot("search a range")
+
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """See `Core`."""
         with self._lock.reading():
