@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _choose, _filter, _pick, _result, _validate
+from annx import _choose, _filter, _fork, _pick, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
 from annx._changes import Changeable
@@ -121,8 +120,7 @@ class Index(Changeable, Persisted, Tunable):
         self._num_threads = num_threads
         self._next_label = None
         self._least_label = 0
-        self._adding = Lock()
-        self._tuning = RLock()
+        _fork.renew(self)
         self._use(core, choice)
 
     def _use(self, core: Core, choice: _choose.Choice) -> None:
