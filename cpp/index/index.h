@@ -79,6 +79,10 @@ class Index final : private Forkable {
                     std::size_t num_threads, const Poll& poll, Label* labels,
                     float* distances) const;
 
+  // Takes what is dead out of the graph and mends its tree, for some `seconds` at most. Returns the
+  // number of parts that are still cut off.
+  std::size_t repair(double seconds, std::size_t num_threads, const Poll& poll);
+
   // As search, or exact_search, of rows that pass: `filters` are one for all queries, one for each,
   // or none. Writes a report a query too.
   void planned_search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,

@@ -11,6 +11,7 @@ from annx import _choose, _filter, _fork, _pick, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
 from annx._changes import Changeable
+from annx._explain import Explained
 from annx._filter import FilterLike
 from annx._persist import Persisted
 from annx._progress import ignore
@@ -20,7 +21,7 @@ from annx._rows import to_rows
 from annx.errors import ParameterError
 
 
-class Index(Changeable, Persisted, Tunable):
+class Index(Changeable, Explained, Persisted, Tunable):
     """An HNSW index of vectors, each under an int64 label.
 
     All methods may be called from any threads at the same time: a search sees every
@@ -120,6 +121,7 @@ class Index(Changeable, Persisted, Tunable):
         self._num_threads = num_threads
         self._next_label = None
         self._least_label = 0
+        self._source = "memory"
         _fork.renew(self)
         self._use(core, choice)
 

@@ -141,6 +141,10 @@ class NumbaCore:
     def compact(self, num_threads: int, poll: Poll | None = None) -> None:
         """See `Core`. There is nothing to give back."""
 
+    def repair(self, seconds: float, num_threads: int, poll: Poll | None = None) -> int:
+        """See `Core`."""
+        raise _cannot("repair")
+
     def search(
         self,
         queries: NDArray[Any],
