@@ -87,15 +87,17 @@ class ReferenceCore:
     def reserve(self, capacity):
         pass
 
-    def add(self, rows, labels, *, num_threads, poll=None):
-        first = len(self)
-        if first + len(rows) > MAX_ROWS:
+    def add(self, rows, labels, *, num_threads, poll=None, upsert=False):
+        if len(self) + len(rows) > MAX_ROWS:
             raise CapacityError(f"expected at most {MAX_ROWS} rows")
         if labels is None:
             start = max([-1, *self._labels]) + 1
             labels = np.arange(start, start + len(rows))
         new = [int(label) for label in labels]
-        known = set(self._labels)
+        if upsert:
+            present = self.contains(np.array(new, np.int64))
+            replaced = np.array(new, np.int64)[present]
+        known = set() if upsert else set(self._labels)
         for label in new:
             if label in known:
                 raise LabelError(f"label {label} is already in the index, or given twice")
@@ -107,13 +109,33 @@ class ReferenceCore:
                     poll(done)
                 done = min(done + 64, len(new))
         finally:
+            if upsert:
+                self._drop(replaced)
             if self._config.keep:
                 self._coded = np.concatenate([self._coded, codes.encode(self._config, rows[:done])])
             stored, norms = self._to_unit(self._narrow(rows[:done]))
             self._rows = np.concatenate([self._rows, stored])
             self._norms = np.concatenate([self._norms, norms])
             self._labels += new[:done]
-        return first
+
+    def remove(self, labels, num_threads, poll=None):
+        if len(set(labels.tolist())) != len(labels):
+            raise LabelError("a label is given twice")
+        self.get(labels)
+        self._drop(labels)
+
+    def _drop(self, labels):
+        kept = ~np.isin(self.labels(), labels)
+        self._rows, self._norms = self._rows[kept], self._norms[kept]
+        if self._config.keep:
+            self._coded = self._coded[kept]
+        self._labels = self.labels()[kept].tolist()
+
+    def repair(self, seconds, num_threads, poll=None):
+        return 0
+
+    def compact(self, num_threads, poll=None):
+        pass
 
     @property
     def _is_unit(self):
@@ -147,6 +169,33 @@ class ReferenceCore:
             found[i, : len(order)] = labels[order]
             dists[i, : len(order)] = each[order]
         return found, dists
+
+    def make_filter(self, labels, allow):
+        return set(labels.tolist()), allow
+
+    def planned_search(self, queries, k, ef_search, filters, exact, num_threads, poll=None):
+        labels, dists = self.exact_search(queries, max(1, len(self)), num_threads, poll)
+        found = np.full((len(queries), k), -1, np.int64)
+        near = np.full((len(queries), k), np.inf, np.float32)
+        reports = np.zeros((len(queries), 4), np.int64)
+        for i in range(len(queries) if len(self) else 0):
+            keep = np.ones(len(self), bool)
+            if filters:
+                wanted, allow = filters[0 if len(filters) == 1 else i]
+                keep = np.array([(label in wanted) == allow for label in labels[i].tolist()])
+            count = min(k, np.count_nonzero(keep))
+            found[i, :count], near[i, :count] = labels[i][keep][:k], dists[i][keep][:k]
+            reports[i, 2] = np.count_nonzero(keep)
+            if count < k:
+                reports[i, 3] = 1 if keep.all() else 2
+        return found, near, reports
+
+    def range_search(self, queries, radius, ef_search, filters, exact, num_threads, poll=None):
+        k = max(1, len(self))
+        labels, dists, _ = self.planned_search(queries, k, 1, filters, True, 1, poll)
+        within = (dists < np.float32(radius)) & (labels != -1)
+        lims = np.concatenate([[0], np.cumsum(within.sum(axis=1))])
+        return lims, labels[within], dists[within]
 
     def get(self, labels):
         places = {label: slot for slot, label in enumerate(self._labels)}
@@ -216,6 +265,7 @@ class ReferenceCore:
         self._coded = state.rows.copy() if c.keep else self._coded
         self._norms = np.ones(len(kept), np.float32) if state.norms is None else state.norms.copy()
         self._labels = state.labels.tolist()
+        self._drop(np.array([-1]))
 
     def memory(self):
         return {"rows": self._rows.nbytes, "labels": 8 * len(self)}

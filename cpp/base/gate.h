@@ -16,9 +16,8 @@ class Gate {
   };
 
  public:
-  // Writers must exclude each other by other means.
   void lock() noexcept {
-    writer_.store(true);
+    while (writer_.exchange(true)) writer_.wait(true);
     for (Stripe& stripe : stripes_) {
       while (stripe.readers.load() != 0) std::this_thread::yield();
     }

@@ -8,62 +8,12 @@
 #include "base/errors.h"
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/names.h"
 #include "index/index.h"
 #include "storage/elements.h"
 
 namespace annx::bindings {
 namespace {
-
-template <class T>
-T lookup(const std::map<std::string, T>& names, const std::string& name, const char* what) {
-  const auto found = names.find(name);
-  if (found != names.end()) return found->second;
-  throw ParameterError(std::string("unknown ") + what + " " + name);
-}
-
-Metric metric_of(const std::string& name) {
-  static const std::map<std::string, Metric> names{{"l2", Metric::kL2},
-                                                   {"ip", Metric::kInnerProduct},
-                                                   {"cosine", Metric::kCosine},
-                                                   {"hamming", Metric::kHamming}};
-  return lookup(names, name, "metric");
-}
-
-Codec codec_of(const std::string& name) {
-  static const std::map<std::string, Codec> names{{"f32", Codec::kF32},   {"f16", Codec::kF16},
-                                                  {"bf16", Codec::kBF16}, {"i8", Codec::kI8},
-                                                  {"u8", Codec::kU8},     {"b1", Codec::kB1}};
-  return lookup(names, name, "codec");
-}
-
-bool is_scaled(const std::string& codec) { return codec == "sq8" || codec == "sq10"; }
-
-std::unique_ptr<const Space> space_of(const std::string& codec, bool wide, std::size_t dim,
-                                      Metric metric, std::uint64_t seed) {
-  if (is_scaled(codec)) return make_scaled_space(dim, metric, seed, codec == "sq10");
-  return make_plain_space(dim, metric, codec_of(codec), wide);
-}
-
-std::unique_ptr<const Space> kept_space_of(const std::string& keep, std::size_t dim,
-                                           Metric metric) {
-  if (keep.empty()) return nullptr;
-  return make_plain_space(dim, metric, codec_of(keep), true);
-}
-
-py::dtype dtype_of(Codec codec) {
-  switch (codec) {
-    case Codec::kF32:
-      return py::dtype("float32");
-    case Codec::kF16:
-      return py::dtype("float16");
-    case Codec::kBF16:
-      return py::dtype("uint16");
-    case Codec::kI8:
-      return py::dtype("int8");
-    default:
-      return py::dtype("uint8");
-  }
-}
 
 const char* reason(Defect defect) {
   switch (defect) {
@@ -134,8 +84,8 @@ class Core {
     return py::make_tuple(bad->first, reason(bad->second));
   }
 
-  std::size_t add(const py::array& rows, const py::object& labels, std::size_t num_threads,
-                  const py::object& poll) {
+  void add(const py::array& rows, const py::object& labels, std::size_t num_threads,
+           const py::object& poll, bool upsert) {
     const std::size_t count = check(rows);
     const std::byte* data = bytes(rows);
     std::optional<std::span<const Label>> given;
@@ -149,7 +99,27 @@ class Core {
     }
     const Poll check_signals = make_poll(poll);
     const py::gil_scoped_release release;
-    return index_.add(data, count, given, num_threads, check_signals);
+    index_.add(data, count, given, upsert, num_threads, check_signals);
+  }
+
+  void remove(const py::array& labels, std::size_t num_threads, const py::object& poll) {
+    const auto array = expect<Label>(labels, 1, "labels");
+    const std::span<const Label> given(array.data(), static_cast<std::size_t>(array.size()));
+    const Poll check_signals = make_poll(poll);
+    const py::gil_scoped_release release;
+    index_.remove(given, num_threads, check_signals);
+  }
+
+  void compact(std::size_t num_threads, const py::object& poll) {
+    const Poll check_signals = make_poll(poll);
+    const py::gil_scoped_release release;
+    index_.compact(num_threads, check_signals);
+  }
+
+  std::size_t repair(double seconds, std::size_t num_threads, const py::object& poll) {
+    const Poll check_signals = make_poll(poll);
+    const py::gil_scoped_release release;
+    return index_.repair(seconds, num_threads, check_signals);
   }
 
   py::tuple search(const py::array& queries, std::size_t k, std::size_t ef, std::size_t num_threads,
@@ -175,6 +145,67 @@ class Core {
                  const py::gil_scoped_release release;
                  index_.exact_search(data, count, k, num_threads, check_signals, labels, distances);
                });
+  }
+
+  // The pair of search, and per query: plan, nodes expanded, distances, why there are too few.
+  py::tuple planned_search(const py::array& queries, std::size_t k, std::size_t ef,
+                           const py::list& filters, bool exact, std::size_t num_threads,
+                           const py::object& poll) const {
+    const std::size_t asked = check(queries);
+    const std::vector<const Filter*> given = check_filters(filters, asked);
+    std::vector<Report> reports(asked);
+    const py::tuple hits = run(
+        queries, k, [&](const std::byte* data, std::size_t count, Label* labels, float* distances) {
+          const Poll check_signals = make_poll(poll);
+          const py::gil_scoped_release release;
+          index_.planned_search(data, count, k, ef, given, exact, num_threads, check_signals,
+                                labels, distances, reports.data());
+        });
+    std::vector<std::int64_t> fields;
+    fields.reserve(asked * Report::kFields);
+    for (const Report& report : reports) {
+      fields.push_back(static_cast<std::int64_t>(report.plan));
+      fields.push_back(static_cast<std::int64_t>(report.expanded));
+      fields.push_back(static_cast<std::int64_t>(report.distances));
+      fields.push_back(static_cast<std::int64_t>(report.reason));
+    }
+    const auto rows = static_cast<py::ssize_t>(asked);
+    const auto columns = static_cast<py::ssize_t>(Report::kFields);
+    return py::make_tuple(hits[0], hits[1], to_array(std::move(fields), {rows, columns}));
+  }
+
+  // Where each query's hits begin, and all of them.
+  py::tuple range_search(const py::array& queries, float radius, std::size_t ef,
+                         const py::list& filters, bool exact, std::size_t num_threads,
+                         const py::object& poll) const {
+    const std::size_t count = check(queries);
+    const std::byte* data = bytes(queries);
+    const std::vector<const Filter*> given = check_filters(filters, count);
+    check_queries(data, count);
+    std::vector<std::int64_t> starts{0};
+    std::vector<Label> labels;
+    std::vector<float> distances;
+    {
+      const Poll check_signals = make_poll(poll);
+      const py::gil_scoped_release release;
+      for (const Index::Hits& hits :
+           index_.range_search(data, count, radius, ef, given, exact, num_threads, check_signals)) {
+        labels.insert(labels.end(), hits.labels.begin(), hits.labels.end());
+        distances.insert(distances.end(), hits.distances.begin(), hits.distances.end());
+        starts.push_back(static_cast<std::int64_t>(labels.size()));
+      }
+    }
+    const auto found = static_cast<py::ssize_t>(labels.size());
+    return py::make_tuple(to_array(std::move(starts), {static_cast<py::ssize_t>(count) + 1}),
+                          to_array(std::move(labels), {found}),
+                          to_array(std::move(distances), {found}));
+  }
+
+  std::shared_ptr<Filter> make_filter(const py::array& labels, bool allow) const {
+    const auto array = expect<Label>(labels, 1, "labels");
+    const Label* data = array.data();
+    const py::gil_scoped_release release;
+    return std::make_shared<Filter>(std::vector<Label>(data, data + array.size()), allow);
   }
 
   py::array get(const py::array& labels) const {
@@ -294,6 +325,16 @@ class Core {
     return ndim == 1 ? 1 : static_cast<std::size_t>(rows.shape(0));
   }
 
+  static std::vector<const Filter*> check_filters(const py::list& filters, std::size_t queries) {
+    std::vector<const Filter*> given;
+    for (const py::handle filter : filters) given.push_back(py::cast<const Filter*>(filter));
+    if (given.size() > 1 && given.size() != queries) {
+      throw ParameterError("expected one filter, or " + std::to_string(queries) + ", got " +
+                           std::to_string(given.size()));
+    }
+    return given;
+  }
+
   void check_queries(const std::byte* data, std::size_t count) const {
     // For one query, handing the GIL over would cost more than the check.
     std::optional<py::gil_scoped_release> release;
@@ -333,6 +374,8 @@ class Core {
 }  // namespace
 
 void bind_index(py::module_& module) {
+  py::class_<Filter, std::shared_ptr<Filter>>(module, "Filter",
+                                              "Labels that searches may or may not return.");
   py::class_<Core>(module, "Core", "An index over clean arrays; see annx._backends.base.Core.")
       .def(py::init<std::size_t, const std::string&, const std::string&, std::size_t, std::size_t,
                     std::uint64_t, const std::string&, bool, unsigned>(),
@@ -343,11 +386,23 @@ void bind_index(py::module_& module) {
       .def("reserve", &Core::reserve, py::arg("capacity"))
       .def("find_bad_row", &Core::find_bad_row, py::arg("rows"))
       .def("add", &Core::add, py::arg("rows"), py::arg("labels"), py::arg("num_threads"),
+           py::arg("poll") = py::none(), py::arg("upsert") = false)
+      .def("remove", &Core::remove, py::arg("labels"), py::arg("num_threads"),
+           py::arg("poll") = py::none())
+      .def("compact", &Core::compact, py::arg("num_threads"), py::arg("poll") = py::none())
+      .def("repair", &Core::repair, py::arg("seconds"), py::arg("num_threads"),
            py::arg("poll") = py::none())
       .def("search", &Core::search, py::arg("queries"), py::arg("k"), py::arg("ef_search"),
            py::arg("num_threads"), py::arg("poll") = py::none())
       .def("exact_search", &Core::exact_search, py::arg("queries"), py::arg("k"),
            py::arg("num_threads"), py::arg("poll") = py::none())
+      .def("make_filter", &Core::make_filter, py::arg("labels"), py::arg("allow"))
+      .def("planned_search", &Core::planned_search, py::arg("queries"), py::arg("k"),
+           py::arg("ef_search"), py::arg("filters"), py::arg("exact"), py::arg("num_threads"),
+           py::arg("poll") = py::none())
+      .def("range_search", &Core::range_search, py::arg("queries"), py::arg("radius"),
+           py::arg("ef_search"), py::arg("filters"), py::arg("exact"), py::arg("num_threads"),
+           py::arg("poll") = py::none())
       .def("get", &Core::get, py::arg("labels"))
       .def("contains", &Core::contains, py::arg("labels"))
       .def("labels", &Core::labels)

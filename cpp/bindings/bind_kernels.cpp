@@ -81,6 +81,39 @@ float distance(const std::string& isa, const std::string& operation, const std::
   return kernel.one(q.ptr, r.ptr, dim);
 }
 
+// 32 edges by the named kernel, and the mask of those beneath `limit`; for what the bytes mean see
+// kernels/table.h.
+py::tuple estimates(const std::string& isa, unsigned bits, const py::buffer& query, float scale,
+                    float offset, const py::buffer& edges, std::size_t groups, float near,
+                    float weight, float limit) {
+  const py::buffer_info q = query.request(), e = edges.request();
+  const auto size = [](const py::buffer_info& x) {
+    return static_cast<std::size_t>(x.size * x.itemsize);
+  };
+  if (bits < 1 || bits > 2 || size(q) < groups * (bits == 1 ? 64 : 16) ||
+      size(e) < 128 + groups * 64 * bits) {
+    throw py::value_error("bits, query or edges do not fit");
+  }
+  py::array_t<float> out(32);
+  const std::uint32_t mask = kernels::table_for(isa).estimate[bits - 1](
+      {q.ptr, scale, offset}, static_cast<const unsigned char*>(e.ptr), groups, near, weight,
+      limit, out.mutable_data());
+  return py::make_tuple(out, mask);
+}
+
+float fine_dot(const std::string& isa, const py::buffer& query, const py::buffer& high,
+               const py::buffer& low, std::size_t dim) {
+  const py::buffer_info q = query.request(), h = high.request(), l = low.request();
+  if (q.size * q.itemsize < static_cast<py::ssize_t>(4 * dim) ||
+      h.size * h.itemsize < static_cast<py::ssize_t>(dim) ||
+      l.size * l.itemsize < static_cast<py::ssize_t>((dim + 15) / 16 * 4)) {
+    throw py::value_error("query or codes shorter than dim elements");
+  }
+  return kernels::table_for(isa).fine(static_cast<const float*>(q.ptr),
+                                      static_cast<const std::int8_t*>(h.ptr),
+                                      static_cast<const unsigned char*>(l.ptr), dim);
+}
+
 py::dict cpu_info() {
   const CpuFeatures& cpu = cpu_features();
   py::dict features;
@@ -109,6 +142,13 @@ void bind_kernels(py::module_& module) {
   module.def("kernel_distance", &distance, py::arg("isa"), py::arg("operation"), py::arg("type"),
              py::arg("query"), py::arg("row"), py::arg("dim"),
              "One query against one row, by the named kernel.");
+  module.def("kernel_estimates", &estimates, py::arg("isa"), py::arg("bits"), py::arg("query"),
+             py::arg("scale"), py::arg("offset"), py::arg("edges"), py::arg("groups"),
+             py::arg("near"), py::arg("weight"), py::arg("limit"),
+             "Estimates of 32 edges and a mask of those beneath `limit`, by the named kernel.");
+  module.def("kernel_fine_dot", &fine_dot, py::arg("isa"), py::arg("query"), py::arg("high"),
+             py::arg("low"), py::arg("dim"),
+             "One query against one row of 10-bit codes, by the named kernel.");
 }
 
 }  // namespace annx::bindings

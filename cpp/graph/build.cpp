@@ -35,13 +35,9 @@ std::size_t Graph::level_of(Slot slot) const noexcept {
 }
 
 Graph::Layer Graph::layer(std::size_t level) const noexcept {
-  if (level == 0 && edges_) {
-    return {reinterpret_cast<const Slot*>(vectors_.lead(0)), vectors_.pitch() / sizeof(Slot),
-            degree(), nullptr};
-  }
-  if (level == 0) return {links_.data(), degree(), degree(), nullptr};
+  if (level == 0) return {base_links(), degree(), nullptr};
   const UpperLevel& upper = levels_[level - 1];
-  return {upper.links.data(), options_.M, options_.M, upper.slots.data()};
+  return {{upper.links.data(), options_.M, options_.M}, options_.M, upper.slots.data()};
 }
 
 std::size_t Graph::upper_bytes() const noexcept {
@@ -56,6 +52,22 @@ void Graph::set_levels(std::vector<UpperLevel> levels, Slot entry) {
   levels_ = std::move(levels);
   top_ = levels_.size();
   entry_ = entry;
+  pending_.clear();
+}
+
+void Graph::replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead,
+                    Slot entry) {
+  links_ = std::move(links);
+  dead_ = std::move(dead);
+  set_levels(std::move(levels), entry);
+}
+
+void Graph::reset() noexcept {
+  levels_.clear();
+  pending_.clear();
+  dead_.clear();
+  top_ = 0;
+  entry_ = kNoLink;
 }
 
 Batch Graph::begin(const std::vector<Slot>& slots) {
@@ -71,28 +83,43 @@ Batch Graph::begin(const std::vector<Slot>& slots) {
     for (std::size_t l = 0; l < level; ++l) ++added[l];
   }
   while (levels_.size() < added.size()) levels_.emplace_back();
+  std::vector<std::vector<Slot>> pending(added.size());
   for (std::size_t l = 0; l < added.size(); ++l) {
     levels_[l].grow(levels_[l].count + added[l], options_.M);
+    levels_[l].free.reserve(levels_[l].count + added[l]);
+    pending[l].reserve(added[l]);
   }
   // All memory is there: nothing below throws.
   for (Batch::Node& node : batch.nodes) {
     node.numbers[0] = node.slot;
+    // Memory that was never written looks like links to slot 0.
+    if (edges_) clear(node.slot);
     for (std::size_t l = 1; l < node.numbers.size(); ++l) {
       UpperLevel& upper = levels_[l - 1];
-      const auto number = static_cast<Slot>(upper.count++);
+      auto number = static_cast<Slot>(upper.count);
+      if (upper.free.empty()) {
+        ++upper.count;
+      } else {
+        number = upper.free.back();
+        upper.free.pop_back();
+      }
       upper.down[number] = node.numbers[l - 1];
       upper.slots[number] = node.slot;
       std::fill_n(&upper.links[number * options_.M], options_.M, kNoLink);
       node.numbers[l] = number;
+      pending[l - 1].push_back(number);
     }
   }
+  pending_ = std::move(pending);
   return batch;
 }
 
-void Graph::abandon(const Batch& batch) noexcept {
-  for (const Batch::Node& node : batch.nodes) {
-    for (std::size_t l = 1; l < node.numbers.size(); ++l) --levels_[l - 1].count;
+void Graph::abandon() noexcept {
+  for (std::size_t l = 0; l < pending_.size(); ++l) {
+    std::vector<Slot>& free = levels_[l].free;
+    free.insert(free.end(), pending_[l].begin(), pending_[l].end());
   }
+  pending_.clear();
   levels_.resize(top_);
 }
 
@@ -120,8 +147,12 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
     if (level <= top_ && at != kNoLink) {
       const std::size_t nodes = level == 0 ? rows : levels_[level - 1].count;
       beam(query, here, at, options_.ef_construction, nodes, scratch);
-      for (std::size_t c = 0; c < scratch.pool.size(); ++c) candidates.push_back(scratch.pool[c]);
-      if (level > 0) at = levels_[level - 1].down[candidates.front().id];
+      if (level > 0) at = levels_[level - 1].down[scratch.pool[0].id];
+      if (level == 0 && !dead_.empty()) find_alive(query, at, nodes, scratch);
+      for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
+        const Neighbor found = scratch.pool[c];
+        if (!dead_.test(here.slot(found.id))) candidates.push_back(found);
+      }
     }
     for (std::size_t j = 0; j < i; ++j) {
       const Batch::Node& peer = batch.nodes[j];
@@ -132,6 +163,62 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
     if (candidates.size() > options_.ef_construction) candidates.resize(options_.ef_construction);
     select(here, options_.M, scratch, node.forward[level]);
   }
+}
+
+// Sees to it that scratch.pool holds a node that is not dead, if there is one.
+void Graph::find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const {
+  for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
+    if (!dead_.test(scratch.pool[i].id)) return;
+  }
+  // As wide as the breadth-first walk that a search of any width is at least.
+  scratch.visited.reset(rows);
+  scratch.visited.mark(start);
+  std::vector<Slot> queue{start};
+  for (std::size_t next = 0; next < queue.size(); ++next) {
+    if (!dead_.test(queue[next])) {
+      scratch.pool.reset(1);
+      scratch.pool.insert(vectors_.distance(query, queue[next]), queue[next]);
+      return;
+    }
+    const std::size_t count = gather(layer(0), queue[next], scratch, true);
+    queue.insert(queue.end(), scratch.ids.begin(),
+                 scratch.ids.begin() + static_cast<std::ptrdiff_t>(count));
+  }
+}
+
+Graph::Numbered Graph::numbered() const {
+  Numbered out;
+  std::vector<Slot> below;  // new number of each number of the level beneath; at first, slots
+  for (std::size_t l = 0; l < top_; ++l) {
+    const UpperLevel& level = levels_[l];
+    std::vector<char> used(level.count, 1);
+    for (const Slot number : level.free) used[number] = 0;
+    if (l < pending_.size()) {
+      for (const Slot number : pending_[l]) used[number] = 0;
+    }
+    std::vector<Slot> order;
+    for (Slot number = 0; number < level.count; ++number) {
+      if (used[number] != 0) order.push_back(number);
+    }
+    std::sort(order.begin(), order.end(),
+              [&](Slot a, Slot b) { return level.slots[a] < level.slots[b]; });
+    std::vector<Slot> renamed(level.count, kNoLink);
+    for (std::size_t i = 0; i < order.size(); ++i) renamed[order[i]] = static_cast<Slot>(i);
+    std::vector<Slot> down, links;
+    for (const Slot number : order) {
+      const Slot under = level.down[number];
+      down.push_back(l == 0 ? under : below[under]);
+      for (std::size_t i = 0; i < options_.M; ++i) {
+        const Slot link = level.links[number * options_.M + i];
+        links.push_back(link == kNoLink ? kNoLink : renamed[link]);
+      }
+    }
+    out.down.push_back(std::move(down));
+    out.links.push_back(std::move(links));
+    below = std::move(renamed);
+  }
+  out.entry = top_ == 0 ? entry_ : below[entry_];
+  return out;
 }
 
 }  // namespace annx

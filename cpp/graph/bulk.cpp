@@ -292,7 +292,7 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
           // From the node itself, among near neighbours. Some come from the entry as queries do, and
           // where that way leads elsewhere they link what lies apart.
           const bool as_query = i % kAsQuery == 0;
-          const Slot start = as_query ? descend(scratch.query, 0, scratch) : nodes[i];
+          const Slot start = as_query ? descend(scratch.query, scratch) : nodes[i];
           open(layer(0), start, beam, rows, scratch);
         },
         [&](std::size_t i, Scratch& scratch) {

@@ -12,12 +12,17 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "base/bits.h"
 #include "base/buffer.h"
+#include "base/gate.h"
 #include "base/types.h"
 #include "graph/edges.h"
+#include "graph/edits.h"
+#include "graph/passing.h"
 #include "graph/pool.h"
 #include "graph/scratch.h"
 #include "storage/vectors.h"
@@ -35,9 +40,10 @@ struct GraphOptions {
 // A level above 0.
 struct UpperLevel {
   std::size_t count = 0;
-  Array<Slot> down;   // number of the same node one level below
-  Array<Slot> slots;  // its slot
-  Array<Slot> links;  // M a node, by number on this level
+  Array<Slot> down;        // number of the same node one level below
+  Array<Slot> slots;       // its slot
+  Array<Slot> links;       // M a node, by number on this level
+  std::vector<Slot> free;  // numbers below count that no node has
 
   void grow(std::size_t nodes, std::size_t degree);
 };
@@ -80,11 +86,25 @@ class Graph {
   // All of it, comparing rows.
   void search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
 
+  // Searches for nodes that pass a filter; false if `budget` distances did not do.
+  // Through the others: ef that pass, and what lies between, left in scratch.wide.
+  bool search_through(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
+                      std::size_t budget, Scratch& scratch, Walk& walk) const;
+  // All within `radius`, as far as they hang together over at most ef beyond it; in scratch.wide.
+  bool search_within(const Query& query, float radius, std::size_t ef, std::size_t rows,
+                     std::size_t budget, Scratch& scratch, Walk& walk) const;
+  // Over them, from `start` (kNoLink: none) and `seeds`: ef that pass, left in scratch.pool.
+  bool search_among(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
+                    Slot start, std::span<const Slot> seeds, std::size_t budget, Scratch& scratch,
+                    Walk& walk) const;
+  Slot nearest_by(const Query& query, Scratch& scratch, Walk& walk) const;
+  double passing_near(Slot node, const Passing& passing) const;
+
   // Highest level of a slot, from the seed alone.
   std::size_t level_of(Slot slot) const noexcept;
 
-  // --- Insertion, by one writer. begin() and link() exclude searches, plan()
-  // does not. ---
+  // --- Insertion, by one writer. Searches are shut out of reserve(), begin() and abandon() by the
+  // caller, of link() by itself and only while it copies what it has made. ---
 
   // Room for `rows` slots.
   void reserve(std::size_t rows) {
@@ -93,15 +113,35 @@ class Graph {
   // Numbers the nodes; their rows are in place. No search sees them yet.
   Batch begin(const std::vector<Slot>& slots);
   // Takes begin() back.
-  void abandon(const Batch& batch) noexcept;
+  void abandon() noexcept;
   // Chooses the neighbours of node i among the graph and the nodes before it in the batch, on its
   // levels from `lowest` up.
   void plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowest,
             Scratch& scratch) const;
-  // Writes the edges that were planned. The result does not depend on `num_threads`.
-  void link(const Batch& batch, std::size_t lowest, std::size_t num_threads, ScratchPool& scratch);
+  // Writes the edges that were planned. The result does not depend on `num_threads`. `publish` is
+  // called with the gate closed as soon as the nodes hang in the tree of level 0.
+  void link(const Batch& batch, std::size_t lowest, std::size_t num_threads, ScratchPool& scratch,
+            Gate& gate, const std::function<void()>& publish);
   // Makes an empty row for a slot that is no node.
   void clear(Slot slot) noexcept { std::fill_n(links_of(slot), degree(), kNoLink); }
+
+  // --- Removal, by the same writer (remove.cpp, repair.cpp). A dead node is no result and no new
+  // node's neighbour, but searches pass through it. ---
+
+  void bury(Slot slot) { dead_.set(slot); }
+  void reserve_dead(std::size_t rows) { dead_.reserve(rows); }
+  const Bits& dead() const noexcept { return dead_; }
+  // Takes all dead nodes, sorted, out of the graph, and mends what they leave; `alive` is the
+  // lowest node that stays. Closes the gate for moments only. What `poll` throws ends the work with
+  // a valid graph, the nodes still dead.
+  void purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows, std::size_t num_threads,
+             ScratchPool& scratches, Gate& gate, const std::function<void(double)>& poll);
+  // Makes the tree of level 0 span the live `nodes` again, if a file was not as it should be. Stops
+  // where `go_on` says so, and returns the number of trees that are left over.
+  std::size_t replant(const std::vector<Slot>& nodes, std::size_t rows, ScratchPool& scratches,
+                      Gate& gate, const std::function<bool()>& go_on);
+  // Forgets all nodes.
+  void reset() noexcept;
 
   // Level 0 of an empty graph at once; upper levels have been linked. Deterministic likewise.
   // `poll` is called with the share of the work done.
@@ -110,33 +150,39 @@ class Graph {
 
   // --- State, for files ---
   // The row of level 0.
-  const Slot* links_of(Slot slot) const noexcept {
-    return const_cast<Graph*>(this)->links_of(slot);
-  }
-  Slot* links_of(Slot slot) noexcept {
-    if (edges_) return reinterpret_cast<Slot*>(vectors_.lead(slot));
-    return links_.data() + std::size_t{slot} * degree();
-  }
+  const Slot* links_of(Slot slot) const noexcept { return base_links().row(slot); }
+  Slot* links_of(Slot slot) noexcept { return const_cast<Slot*>(base_links().row(slot)); }
   // Makes the codes of all edges of slots beneath `rows`.
   void encode_edges(std::size_t rows, std::size_t num_threads);
-  const std::vector<UpperLevel>& levels() const noexcept { return levels_; }
+  // Upper levels with their nodes numbered by slot, and the entry point's number.
+  struct Numbered {
+    std::vector<std::vector<Slot>> down, links;
+    Slot entry = 0;
+  };
+  Numbered numbered() const;
   std::size_t top() const noexcept { return top_; }  // levels above 0
   Slot entry() const noexcept { return entry_; }
   void set_levels(std::vector<UpperLevel> levels, Slot entry);
+  // Everything, by what was made elsewhere; with edges, the rows hold the links and their codes.
+  void replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry);
   std::size_t edge_bytes() const noexcept { return edges_ ? edges_->bytes() : 0; }
   std::size_t upper_bytes() const noexcept;
 
  private:
   // What differs between level 0 and the others.
   struct Layer {
-    const Slot* links;
-    std::size_t pitch;  // links from one row to the next
+    LinkRows links;
     std::size_t degree;
     const Slot* slots;  // null on level 0, where number and slot are one
 
     Slot slot(Slot id) const noexcept { return slots == nullptr ? id : slots[id]; }
-    const Slot* row(Slot id) const noexcept { return links + std::size_t{id} * pitch; }
+    const Slot* row(Slot id) const noexcept { return links.row(id); }
   };
+  LinkRows base_links() const noexcept {
+    if (!edges_) return {links_.data(), degree(), degree()};
+    return {reinterpret_cast<const Slot*>(vectors_.lead(0)), vectors_.pitch() / sizeof(Slot),
+            degree()};
+  }
   struct Proposal {
     std::size_t level;
     Slot target;
@@ -148,7 +194,7 @@ class Graph {
   // search.cpp
   void make_room(Scratch& scratch) const;
   std::size_t gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const;
-  Slot descend(const Query& query, std::size_t lowest, Scratch& scratch) const;
+  Slot descend(const Query& query, Scratch& scratch) const;
   void open(const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
             Scratch& scratch) const;
   bool hop(const Layer& layer, Scratch& scratch) const;
@@ -161,18 +207,51 @@ class Graph {
   void fetch(Slot node) const noexcept;
   void start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch& scratch) const;
   bool advance_by_edges(Scratch& scratch) const;
+  // filtered.cpp
+  template <class Counts>
+  bool beam_through(const Query& query, std::size_t ef, std::size_t rows, std::size_t budget,
+                    Scratch& scratch, Walk& walk, const Counts& counts) const;
+  std::size_t gather_passing(Slot node, const Passing& passing, Scratch& scratch) const;
 
   // select.cpp
   void select(const Layer& layer, std::size_t most, Scratch& scratch,
               std::vector<Batch::Edge>& edges) const;
 
   // link.cpp
-  void put(Slot slot, std::size_t place, Slot link);
-  std::size_t tree_degree(Slot slot) const noexcept;
-  Slot find_parent(const std::vector<Batch::Edge>& forward) const;
-  Slot adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch);
-  void accept_base(Slot target, Slot source, float distance, Slot flag, Scratch& scratch);
-  void accept_upper(const Proposal& proposal, Scratch& scratch);
+  std::size_t tree_degree(const Slot* row) const noexcept;
+  std::size_t tree_degree(Slot slot) const noexcept {
+    return tree_degree(links_of(slot));
+  }
+  Slot find_parent(const std::vector<Batch::Edge>& forward, const RowEdits& rows) const;
+  Slot find_parent(const std::vector<Batch::Edge>& forward) const {
+    return find_parent(forward, RowEdits(base_links()));
+  }
+  Slot adopt(Slot child, std::vector<Batch::Edge> forward, RowEdits& rows, Scratch& scratch) const;
+  void accept_base(Slot* row, Slot target, Slot source, float distance, Slot flag,
+                   Scratch& scratch) const;
+  void accept_base(Slot target, Slot source, float distance, Slot flag, Scratch& scratch) {
+    accept_base(links_of(target), target, source, distance, flag, scratch);
+  }
+  void accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) const;
+  // Where rows of level 0 change once searches may see them.
+  void write(Slot slot, const Slot* row);
+  void write(const RowEdits& rows, std::size_t from, Gate& gate);
+
+  // build.cpp
+  void find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const;
+
+  // remove.cpp
+  void leave_tree(const std::vector<Slot>& dead, Scratch& scratch, Gate& gate,
+                  const std::function<void(double)>& poll);
+  void hang_again(Slot root, Slot near, RowEdits& rows, Scratch& scratch) const;
+  Slot with_room(Slot start, const RowEdits& rows) const;
+  void forget_numbers(Slot alive, Gate& gate);
+
+  // repair.cpp
+  void around_dead(const Layer& layer, Slot node, std::size_t nodes, Scratch& scratch) const;
+  void mend_base(Slot slot, std::size_t rows, Scratch& scratch, std::vector<Slot>& row) const;
+  void mend_upper(std::size_t level, Scratch& scratch, Gate& gate,
+                  const std::function<void(double)>& poll);
 
   // bulk.cpp
   void refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& lists,
@@ -191,6 +270,9 @@ class Graph {
   std::optional<EdgeCodes> edges_;
   Array<Slot> links_;  // unless edges_: then they lead the rows
   std::vector<UpperLevel> levels_;
+  Bits dead_;
+  // Numbers that begin() gave and link() has not used yet, by level from 1.
+  std::vector<std::vector<Slot>> pending_;
   // What searches see: the number of levels above 0, and the entry point on the highest.
   std::size_t top_ = 0;
   Slot entry_ = kNoLink;

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <mutex>
+#include <unordered_set>
 #include <utility>
 
 #include "base/thread_pool.h"
@@ -6,14 +8,20 @@
 
 namespace annx {
 
-// Every change of what a link of level 0 leads to, so that the codes of edges follow.
-void Graph::put(Slot slot, std::size_t place, Slot link) {
-  links_of(slot)[place] = link;
-  if (edges_) edges_->encode(vectors_, slot, place, place + 1);
+// Codes follow where a link leads elsewhere than before.
+void Graph::write(Slot slot, const Slot* row) {
+  Slot* links = links_of(slot);
+  for (std::size_t i = 0; i < degree(); ++i) {
+    const Slot before = links[i];
+    links[i] = row[i];
+    if (!edges_ || before == row[i]) continue;
+    const bool same = before != kNoLink && row[i] != kNoLink &&
+                      (before & kSlotMask) == (row[i] & kSlotMask);
+    if (!same) edges_->encode(vectors_, slot, i, i + 1);
+  }
 }
 
-std::size_t Graph::tree_degree(Slot slot) const noexcept {
-  const Slot* row = links_of(slot);
+std::size_t Graph::tree_degree(const Slot* row) const noexcept {
   std::size_t count = 0;
   for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) count += row[i] >> 31;
   return count;
@@ -22,29 +30,39 @@ std::size_t Graph::tree_degree(Slot slot) const noexcept {
 // The nearest chosen neighbour with room for a child: M children and a parent, at least 3 edges,
 // so that a full subtree of depth h has 2^h nodes. Where none has room, a breadth-first walk down
 // the tree finds a node that has, some log2(n) levels away at most.
-Slot Graph::find_parent(const std::vector<Batch::Edge>& forward) const {
+Slot Graph::find_parent(const std::vector<Batch::Edge>& forward, const RowEdits& rows) const {
   for (const Batch::Edge& edge : forward) {
-    if (tree_degree(edge.id) <= options_.M) return edge.id;
+    if (tree_degree(rows.row(edge.id)) <= options_.M) return edge.id;
   }
-  struct Step {
-    Slot slot, from;
-  };
-  std::vector<Step> queue{{forward.front().id, kNoLink}};
-  for (std::size_t next = 0;; ++next) {
-    const Step step = queue[next];
-    const Slot* row = links_of(step.slot);
-    for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) {
-      const Slot slot = row[i] & kSlotMask;
-      if ((row[i] & kTreeFlag) == 0 || slot == step.from) continue;
-      if (tree_degree(slot) <= options_.M) return slot;
-      queue.push_back({slot, step.slot});
-    }
-  }
+  return with_room(forward.front().id, rows);
 }
 
-// Writes a new node's row of level 0 and hangs it into the tree.
-Slot Graph::adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch) {
-  const Slot parent = find_parent(forward);
+// The nearest in the tree to `start`, counting edges, that can take one more.
+Slot Graph::with_room(Slot start, const RowEdits& rows) const {
+  if (tree_degree(rows.row(start)) <= options_.M) return start;
+  // A file may hold what is no tree, so that slots could come again.
+  std::unordered_set<Slot> seen{start};
+  std::vector<Slot> queue{start};
+  for (std::size_t next = 0; next < queue.size(); ++next) {
+    const Slot* row = rows.row(queue[next]);
+    for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) {
+      const Slot slot = row[i] & kSlotMask;
+      if ((row[i] & kTreeFlag) == 0 || !seen.insert(slot).second) continue;
+      if (tree_degree(rows.row(slot)) <= options_.M) return slot;
+      queue.push_back(slot);
+    }
+  }
+  return start;
+}
+
+// Makes a new node's row of level 0 and hangs it into the tree.
+Slot Graph::adopt(Slot child, std::vector<Batch::Edge> forward, RowEdits& rows,
+                  Scratch& scratch) const {
+  Slot* row = rows.edit(child);
+  std::fill_n(row, degree(), kNoLink);
+  // The first node of all has no one to link to.
+  if (forward.empty()) return kNoLink;
+  const Slot parent = find_parent(forward, rows);
   auto edge = std::find_if(forward.begin(), forward.end(),
                            [=](const Batch::Edge& e) { return e.id == parent; });
   if (edge == forward.end()) {
@@ -52,20 +70,18 @@ Slot Graph::adopt(Slot child, std::vector<Batch::Edge> forward, Scratch& scratch
     if (forward.size() == degree()) forward.pop_back();
     edge = forward.insert(forward.end(), {parent, distance, true});
   }
-  std::size_t place = 0;
   for (const Batch::Edge& e : forward) {
-    put(child, place++,
-        e.id | (e.occluded ? kOccludedFlag : 0) | (e.id == parent ? kTreeFlag : 0));
+    *row++ = e.id | (e.occluded ? kOccludedFlag : 0) | (e.id == parent ? kTreeFlag : 0);
   }
-  accept_base(parent, child, edge->distance, kTreeFlag, scratch);
+  accept_base(rows.edit(parent), parent, child, edge->distance, kTreeFlag, scratch);
   return parent;
 }
 
 // The other direction of an edge: `target` takes `source` as a neighbour. A full row loses the
 // farthest of its occluded edges, or of all but the tree's. That is Algorithm 4 with fill-up kept
 // up to date edge by edge: 2 x degree distances instead of up to degree^2 / 2.
-void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scratch& scratch) {
-  Slot* row = links_of(target);
+void Graph::accept_base(Slot* row, Slot target, Slot source, float distance, Slot flag,
+                        Scratch& scratch) const {
   std::size_t count = 0;
   for (; count < degree() && row[count] != kNoLink; ++count) {
     scratch.slots[count] = row[count] & kSlotMask;
@@ -86,7 +102,7 @@ void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scr
   }
   const Slot link = source | flag | (occluded ? kOccludedFlag : 0);
   if (count < degree()) {
-    put(target, count, link);
+    row[count] = link;
     return;
   }
   // An occluded edge goes before any other, among equals the farthest.
@@ -102,13 +118,12 @@ void Graph::accept_base(Slot target, Slot source, float distance, Slot flag, Scr
       found = true;
     }
   }
-  if (victim < count) put(target, victim, link);
+  if (victim < count) row[victim] = link;
 }
 
 // On upper levels, which hold one row in M, Algorithm 4 runs over the whole row.
-void Graph::accept_upper(const Proposal& proposal, Scratch& scratch) {
-  UpperLevel& upper = levels_[proposal.level - 1];
-  Slot* row = &upper.links[std::size_t{proposal.target} * options_.M];
+void Graph::accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) const {
+  const UpperLevel& upper = levels_[proposal.level - 1];
   std::size_t count = 0;
   while (count < options_.M && row[count] != kNoLink) ++count;
   if (count < options_.M) {
@@ -128,25 +143,37 @@ void Graph::accept_upper(const Proposal& proposal, Scratch& scratch) {
   for (std::size_t i = 0; i < edges.size(); ++i) row[i] = edges[i].id;
 }
 
+// Some 30 microseconds of copying each time the gate is closed.
+void Graph::write(const RowEdits& rows, std::size_t from, Gate& gate) {
+  constexpr std::size_t kRows = 256;
+  while (from < rows.size()) {
+    const std::size_t end = std::min(rows.size(), from + kRows);
+    const std::lock_guard exclusive(gate);
+    for (; from < end; ++from) write(rows.id(from), rows.at(from));
+  }
+}
+
 void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads,
-                 ScratchPool& scratches) {
+                 ScratchPool& scratches, Gate& gate, const std::function<void()>& publish) {
   std::vector<Proposal> proposals;
+  std::vector<RowEdits> edits;
+  edits.reserve(levels_.size() + 1);
+  for (std::size_t level = 0; level <= levels_.size(); ++level) {
+    edits.emplace_back(layer(level).links);
+  }
   {
     ScratchPool::Lease lease(scratches);
     Scratch& scratch = *lease;
     make_room(scratch);
     for (const Batch::Node& node : batch.nodes) {
       if (lowest == 0) {
-        clear(node.slot);
-        // The first node of all has no one to link to.
-        const Slot parent =
-            node.forward[0].empty() ? kNoLink : adopt(node.slot, node.forward[0], scratch);
+        const Slot parent = adopt(node.slot, node.forward[0], edits[0], scratch);
         for (const Batch::Edge& edge : node.forward[0]) {
           if (edge.id != parent) proposals.push_back({0, edge.id, node.slot, edge.distance});
         }
       }
       for (std::size_t level = 1; level < node.forward.size(); ++level) {
-        Slot* row = &levels_[level - 1].links[node.numbers[level] * options_.M];
+        Slot* row = edits[level].edit(node.numbers[level]);
         for (const Batch::Edge& edge : node.forward[level]) {
           *row++ = edge.id;
           proposals.push_back({level, edge.id, node.numbers[level], edge.distance});
@@ -154,6 +181,8 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
       }
     }
   }
+  // The new nodes and their parents.
+  const std::size_t hung = edits[0].size();
 
   // Each target takes its proposals in order, whichever thread serves it.
   const auto place = [](const Proposal& p) { return std::pair(p.level, p.target); };
@@ -161,7 +190,9 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
                    [&](const Proposal& a, const Proposal& b) { return place(a) < place(b); });
   std::vector<std::size_t> starts;
   for (std::size_t i = 0; i < proposals.size(); ++i) {
-    if (i == 0 || place(proposals[i - 1]) != place(proposals[i])) starts.push_back(i);
+    if (i > 0 && place(proposals[i - 1]) == place(proposals[i])) continue;
+    starts.push_back(i);
+    edits[proposals[i].level].edit(proposals[i].target);
   }
   starts.push_back(proposals.size());
   constexpr std::size_t kTargets = 64;  // a task: some 100 microseconds
@@ -173,20 +204,35 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
     const std::size_t end = starts[std::min(targets, (task + 1) * kTargets)];
     for (std::size_t i = starts[task * kTargets]; i < end; ++i) {
       const Proposal& p = proposals[i];
+      Slot* row = edits[p.level].edited(p.target);
       if (p.level == 0) {
-        accept_base(p.target, p.source, p.distance, 0, scratch);
+        accept_base(row, p.target, p.source, p.distance, 0, scratch);
       } else {
-        accept_upper(p, scratch);
+        accept_upper(row, p, scratch);
       }
     }
   });
 
-  for (const Batch::Node& node : batch.nodes) {
-    const std::size_t level = node.numbers.size() - 1;
-    if (entry_ != kNoLink && level <= top_) continue;
-    top_ = level;
-    entry_ = node.numbers[level];
+  {
+    const std::lock_guard exclusive(gate);
+    for (std::size_t i = 0; i < hung; ++i) write(edits[0].id(i), edits[0].at(i));
+    for (std::size_t level = 1; level < edits.size(); ++level) {
+      UpperLevel& upper = levels_[level - 1];
+      for (std::size_t i = 0; i < edits[level].size(); ++i) {
+        std::copy_n(edits[level].at(i), options_.M,
+                    &upper.links[std::size_t{edits[level].id(i)} * options_.M]);
+      }
+    }
+    for (const Batch::Node& node : batch.nodes) {
+      const std::size_t level = node.numbers.size() - 1;
+      if (entry_ != kNoLink && level <= top_) continue;
+      top_ = level;
+      entry_ = node.numbers[level];
+    }
+    pending_.clear();
+    if (publish) publish();
   }
+  write(edits[0], hung, gate);
 }
 
 }  // namespace annx

@@ -75,6 +75,16 @@ class Pool {
     return found;
   }
 
+  // Drops the others. Nothing can be inserted or popped after.
+  template <class Wanted>
+  void keep(const Wanted& wanted) noexcept {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < size_; ++i) {
+      if (wanted(entries_[i].id & ~kExpanded)) entries_[kept++] = entries_[i];
+    }
+    size_ = kept;
+  }
+
   // The node that pop would return; false when there is none.
   bool peek(Slot& id) const noexcept {
     if (next_ >= size_) return false;

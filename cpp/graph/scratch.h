@@ -8,6 +8,7 @@
 #include "base/types.h"
 #include "graph/pool.h"
 #include "graph/visited.h"
+#include "graph/wide_pool.h"
 #include "kernels/table.h"
 #include "storage/space.h"
 
@@ -15,6 +16,7 @@ namespace annx {
 
 struct Scratch {
   Pool pool;
+  WidePool wide;
   Visited visited;
   // A search on its way: what it asks, whether edges' codes guide it, how many gathered rows wait
   // to be compared, and by edges the nodes expanded so far, at their own distances.
@@ -29,6 +31,8 @@ struct Scratch {
   std::vector<float> near;    // their distances from one end of an edge
   std::vector<float> across;  // and from the other
   std::vector<Neighbor> candidates;
+  std::vector<Slot> passing;          // gathered nodes that pass a filter
+  std::vector<Slot> failing;          // and neighbours that do not
   std::vector<std::byte> work;        // a prepared query
   std::vector<std::byte> exact_work;  // the same for the exact vectors
 };
@@ -47,6 +51,10 @@ class ScratchPool {
     ScratchPool& pool_;
     std::unique_ptr<Scratch> scratch_;
   };
+
+  // Keeps others out, for a fork.
+  void lock() noexcept { mutex_.lock(); }
+  void unlock() noexcept { mutex_.unlock(); }
 
   std::size_t bytes() {
     const std::lock_guard lock(mutex_);

@@ -95,11 +95,11 @@ void Graph::make_room(Scratch& scratch) const {
   scratch.across.resize(widest);
 }
 
-// The nearest node that a greedy walk finds on level `lowest`, by its number there.
-Slot Graph::descend(const Query& query, std::size_t lowest, Scratch& scratch) const {
+// The node of level 0 that a greedy walk through the levels above finds.
+Slot Graph::descend(const Query& query, Scratch& scratch) const {
   make_room(scratch);
   Slot at = entry_;
-  for (std::size_t level = top_; level > lowest; --level) {
+  for (std::size_t level = top_; level > 0; --level) {
     at = levels_[level - 1].down[greedy(query, layer(level), at, scratch)];
   }
   return at;
@@ -111,7 +111,7 @@ void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch&
   scratch.by_edges = false;
   if (entry_ == kNoLink) return;
   scratch.query = query;
-  const Slot at = descend(query, 0, scratch);
+  const Slot at = descend(query, scratch);
   if (edges_) {
     start_by_edges(at, ef, rows, scratch);
   } else {
@@ -122,7 +122,7 @@ void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch&
 void Graph::search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
   scratch.pool.reset(ef);
   if (entry_ == kNoLink) return;
-  beam(query, layer(0), descend(query, 0, scratch), ef, rows, scratch);
+  beam(query, layer(0), descend(query, scratch), ef, rows, scratch);
 }
 
 }  // namespace annx

@@ -23,9 +23,16 @@ std::size_t batch_for(std::size_t rows) {
   return std::clamp<std::size_t>(rows / kBatchShare, 1, kBatch);
 }
 
+bool are_slots(std::span<const Label> labels, const std::vector<Slot>& slots) {
+  return std::equal(labels.begin(), labels.end(), slots.begin(), slots.end(),
+                    [](Label label, Slot slot) { return label == static_cast<Label>(slot); });
+}
+
 }  // namespace
 
-void Index::grow(std::size_t rows, bool custom_labels) {
+void Index::make_room(std::size_t rows) {
+  Twins::Table table = twins_.prepare(rows, kept().base());
+  const std::lock_guard exclusive(gate_);
   if (rows > vectors_.capacity()) {
     // Untouched pages of the reserve are not resident, so that growing by half costs address space
     // alone.
@@ -35,8 +42,9 @@ void Index::grow(std::size_t rows, bool custom_labels) {
     if (originals_) originals_->reserve(room);
     vectors_.reserve(room);
   }
-  labels_.reserve(rows, custom_labels);
-  twins_.reserve(rows, kept().base());
+  twins_.adopt(std::move(table));
+  labels_.reserve_erased(rows);
+  graph_.reserve_dead(rows);
 }
 
 void Index::reserve(std::size_t capacity) {
@@ -52,17 +60,19 @@ void Index::reserve(std::size_t capacity) {
   vectors_.reserve(capacity);
 }
 
-std::size_t Index::add(const std::byte* input, std::size_t count,
-                       std::optional<std::span<const Label>> labels, std::size_t num_threads,
-                       const Poll& poll) {
+void Index::add(const std::byte* input, std::size_t count,
+                std::optional<std::span<const Label>> labels, bool upsert, std::size_t num_threads,
+                const Poll& poll) {
   const std::lock_guard writer(writer_);
-  if (count > kMaxRows - size_) {
+  recover();
+  const std::size_t used = size_ - free_.size();
+  if (count > kMaxRows - used) {
     throw CapacityError("expected at most " + std::to_string(kMaxRows) + " rows in all, got " +
-                        std::to_string(size_) + " + " + std::to_string(count));
+                        std::to_string(used) + " + " + std::to_string(count));
   }
   std::vector<Label> numbered;
   if (labels) {
-    labels_.check(*labels);
+    labels_.check(*labels, upsert);
   } else {
     const Label next = labels_.next();
     if (count > static_cast<std::uint64_t>(std::numeric_limits<Label>::max() - next)) {
@@ -72,40 +82,46 @@ std::size_t Index::add(const std::byte* input, std::size_t count,
     for (std::size_t i = 0; i < count; ++i) numbered[i] = next + static_cast<Label>(i);
     labels = numbered;
   }
-  const std::size_t first = size_;
   if (size_ == 0 && count >= kBulk) {
     add_bulk(input, count, *labels, num_threads, poll);
-    return first;
+    return;
   }
   for (std::size_t done = 0; done < count;) {
-    const std::size_t batch = std::min(batch_for(size_), count - done);
+    const std::size_t batch = std::min(batch_for(labels_.count()), count - done);
     add_batch(input + done * space().input_bytes(), batch, labels->subspan(done, batch),
               num_threads);
     done += batch;
-    if (poll) poll(done);
+    const auto tick = [&] {
+      if (poll) poll(done);
+    };
+    tick();
+    tidy(num_threads, tick);
   }
-  return first;
+}
+
+void Index::store(const std::byte* input, const std::vector<Slot>& slots, std::size_t num_threads) {
+  const std::size_t bytes = space().input_bytes();
+  parallel_for(slots.size(), num_threads, [&](std::size_t i) {
+    vectors_.set(slots[i], input + i * bytes);
+    if (originals_) originals_->set(slots[i], input + i * bytes);
+  });
 }
 
 void Index::add_batch(const std::byte* input, std::size_t count, std::span<const Label> labels,
                       std::size_t num_threads) {
-  const std::size_t rows = size_ + count;
-  bool custom = false;
-  for (std::size_t i = 0; i < count; ++i) custom |= labels[i] != static_cast<Label>(size_ + i);
-  {
-    const std::lock_guard exclusive(gate_);
-    grow(rows, custom);
+  make_room(size_ + count);
+  unfinished_ = true;
+  std::vector<Slot> slots(count);
+  std::size_t end = size_;
+  const std::size_t reused = std::min(count, free_.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    slots[i] = i < reused ? free_[free_.size() - 1 - i] : static_cast<Slot>(end++);
   }
+  store(input, slots, num_threads);
   std::vector<Slot> fresh;
   std::vector<std::pair<Slot, Slot>> twins;
   fresh.reserve(count);
-  parallel_for(count, num_threads, [&](std::size_t i) {
-    const auto slot = static_cast<Slot>(size_ + i);
-    vectors_.set(slot, input + i * space().input_bytes());
-    if (originals_) originals_->set(slot, input + i * space().input_bytes());
-  });
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto slot = static_cast<Slot>(size_ + i);
+  for (const Slot slot : slots) {
     const Slot representative = twins_.intern(slot, kept().base());
     if (representative == slot) {
       fresh.push_back(slot);
@@ -113,30 +129,51 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
       twins.emplace_back(slot, representative);
     }
   }
-  Batch batch;
-  {
-    const std::lock_guard exclusive(gate_);
-    batch = graph_.begin(fresh);
-  }
   try {
+    // With twins, a replaced row's label may move to another slot.
+    const bool moving = !(twins.empty() && twins_.empty()) &&
+                        std::any_of(labels.begin(), labels.end(),
+                                    [&](Label label) { return labels_.find(label).has_value(); });
+    LabelMap::Growth growth = labels_.prepare(end, moving || !are_slots(labels, slots));
+    Batch batch;
+    {
+      const std::lock_guard exclusive(gate_);
+      labels_.adopt(std::move(growth));
+      batch = graph_.begin(fresh);
+      free_.reserve(end);
+    }
     parallel_for(fresh.size(), num_threads, [&](std::size_t i) {
       ScratchPool::Lease lease(scratch_);
-      graph_.plan(batch, i, rows, 0, *lease);
+      graph_.plan(batch, i, end, 0, *lease);
+    });
+    graph_.link(batch, 0, num_threads, scratch_, gate_, [&] {
+      std::vector<Slot> replaced;
+      for (const Label label : labels) {
+        const std::optional<Slot> slot = labels_.find(label);
+        if (!slot) continue;
+        labels_.erase(*slot);
+        replaced.push_back(*slot);
+      }
+      for (const auto& [slot, representative] : twins) {
+        graph_.clear(slot);
+        twins_.add(slot, representative);
+      }
+      for (std::size_t i = 0; i < count; ++i) labels_.assign(slots[i], labels[i]);
+      size_ = end;
+      ++epoch_;
+      free_.resize(free_.size() - reused);
+      vacate(replaced);
+      unfinished_ = false;
     });
   } catch (...) {
-    const std::lock_guard exclusive(gate_);
-    graph_.abandon(batch);
-    twins_.truncate(size_, kept().base());
+    {
+      const std::lock_guard exclusive(gate_);
+      graph_.abandon();
+    }
+    for (const Slot slot : fresh) twins_.forget(slot, kept().base());
+    unfinished_ = false;
     throw;
   }
-  const std::lock_guard exclusive(gate_);
-  graph_.link(batch, 0, num_threads, scratch_);
-  for (const auto& [slot, representative] : twins) {
-    graph_.clear(slot);
-    twins_.add(slot, representative);
-  }
-  labels_.append(labels);
-  size_ = rows;
 }
 
 // The levels above 0 of an index whose level 0 is built otherwise.
@@ -153,7 +190,7 @@ void Index::link_upper(const std::vector<Slot>& slots, std::size_t num_threads,
       ScratchPool::Lease lease(scratch_);
       graph_.plan(batch, i, slots.back() + std::size_t{1}, 1, *lease);
     });
-    graph_.link(batch, 1, num_threads, scratch_);
+    graph_.link(batch, 1, num_threads, scratch_, gate_, nullptr);
     at += size;
     poll(0.05 + 0.05 * static_cast<double>(at) / static_cast<double>(tall.size()));
   }
@@ -161,50 +198,79 @@ void Index::link_upper(const std::vector<Slot>& slots, std::size_t num_threads,
 
 void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const Label> labels,
                      std::size_t num_threads, const Poll& poll) {
-  bool custom = false;
-  for (std::size_t i = 0; i < count; ++i) custom |= labels[i] != static_cast<Label>(i);
-  {
-    const std::lock_guard exclusive(gate_);
-    grow(count, custom);
-  }
+  make_room(count);
+  unfinished_ = true;
   const auto share = [&](double done) {
     if (poll) poll(static_cast<std::size_t>(done * static_cast<double>(count)));
   };
+  std::vector<Slot> slots(count);
+  for (std::size_t i = 0; i < count; ++i) slots[i] = static_cast<Slot>(i);
   const std::size_t bytes = space().input_bytes();
   constexpr std::size_t kRows = 256;   // rows a task
   constexpr std::size_t kRound = 128;  // tasks: some 50 ms
   const auto between = [&](double done) { share(0.05 * done); };
-  parallel_rounds((count + kRows - 1) / kRows, num_threads, kRound, between, [&](std::size_t task) {
-    for (std::size_t i = task * kRows; i < std::min(count, (task + 1) * kRows); ++i) {
-      vectors_.set(static_cast<Slot>(i), input + i * bytes);
-      if (originals_) originals_->set(static_cast<Slot>(i), input + i * bytes);
-    }
-  });
   std::vector<Slot> fresh;
   std::vector<std::pair<Slot, Slot>> twins;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto slot = static_cast<Slot>(i);
-    const Slot representative = twins_.intern(slot, kept().base());
-    if (representative == slot) {
-      fresh.push_back(slot);
-    } else {
-      twins.emplace_back(slot, representative);
-      graph_.clear(slot);
-    }
-  }
   try {
+    parallel_rounds(
+        (count + kRows - 1) / kRows, num_threads, kRound, between, [&](std::size_t task) {
+          for (std::size_t i = task * kRows; i < std::min(count, (task + 1) * kRows); ++i) {
+            vectors_.set(static_cast<Slot>(i), input + i * bytes);
+            if (originals_) originals_->set(static_cast<Slot>(i), input + i * bytes);
+          }
+        });
+    for (const Slot slot : slots) {
+      const Slot representative = twins_.intern(slot, kept().base());
+      if (representative == slot) {
+        fresh.push_back(slot);
+      } else {
+        twins.emplace_back(slot, representative);
+        graph_.clear(slot);
+      }
+    }
     link_upper(fresh, num_threads, share);
     graph_.bulk(fresh, count, num_threads, scratch_, share);
     graph_.encode_edges(count, num_threads);
   } catch (...) {
-    graph_.set_levels({}, kNoLink);
-    twins_.truncate(0, kept().base());
+    graph_.reset();
+    twins_.clear();
+    unfinished_ = false;
     throw;
   }
+  LabelMap::Growth growth = labels_.prepare(count, !are_slots(labels, slots));
   const std::lock_guard exclusive(gate_);
+  labels_.adopt(std::move(growth));
   for (const auto& [slot, representative] : twins) twins_.add(slot, representative);
-  labels_.append(labels);
+  for (const Slot slot : slots) labels_.assign(slot, labels[slot]);
   size_ = count;
+  ++epoch_;
+  unfinished_ = false;
+}
+
+// A child of fork may find rows that another thread of its parent was about to add: they are no
+// more. Searches have never seen them.
+void Index::recover() {
+  if (!unfinished_) return;
+  const std::lock_guard exclusive(gate_);
+  graph_.abandon();
+  if (size_ == 0) graph_.reset();
+  Twins::Table none;
+  none.places.grow(64);
+  none.mask = 63;
+  twins_.adopt(std::move(none));
+  twins_.adopt(twins_.prepare(size_, kept().base()));
+  for (std::size_t i = 0; i < size_; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    if (labels_.has(slot) && twins_.representative(slot) == slot) {
+      twins_.intern(slot, kept().base());
+    }
+  }
+  free_.clear();
+  for (std::size_t i = size_; i-- > 0;) {
+    const auto slot = static_cast<Slot>(i);
+    if (!labels_.has(slot) && !graph_.dead().test(slot)) free_.push_back(slot);
+  }
+  unfinished_ = false;
 }
 
 }  // namespace annx

@@ -1,5 +1,6 @@
 #include "index/index.h"
 
+#include <memory>
 #include <string>
 
 #include "base/errors.h"
@@ -13,11 +14,26 @@ Index::Index(std::unique_ptr<const Space> space, std::unique_ptr<const Space> ex
       vectors_(std::move(space), edges_ ? edges_->bytes() : 0),
       originals_(exact ? std::make_optional<Vectors>(std::move(exact)) : std::nullopt),
       twins_(kept().space().stride(), kept().pitch()),
-      graph_(vectors_, edges_, options) {}
+      graph_(vectors_, edges_, options) {
+  enlist();
+}
+
+// With the gate closed there is neither a reader, nor a writer who changes what readers see.
+void Index::before_fork() noexcept {
+  gate_.lock();
+  scratch_.lock();
+}
+
+void Index::after_fork(bool in_child) noexcept {
+  scratch_.unlock();
+  gate_.unlock();
+  // Whoever held it is not in the child.
+  if (in_child) std::construct_at(&writer_);
+}
 
 std::size_t Index::size() const {
   const Gate::Reader reader(gate_);
-  return size_;
+  return labels_.count();
 }
 
 bool Index::contains(Label label) const {
@@ -37,8 +53,12 @@ void Index::get(std::span<const Label> labels, std::byte* output) const {
 
 std::vector<Label> Index::labels() const {
   const Gate::Reader reader(gate_);
-  std::vector<Label> all(size_);
-  for (std::size_t i = 0; i < size_; ++i) all[i] = labels_[static_cast<Slot>(i)];
+  std::vector<Label> all;
+  all.reserve(labels_.count());
+  for (std::size_t i = 0; i < size_; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    if (labels_.has(slot)) all.push_back(labels_[slot]);
+  }
   return all;
 }
 

@@ -1,37 +1,13 @@
-// Queries: the walk over the graph, exact comparison of its best, brute force.
+// Queries: the walk over the graph, sharper comparison of its best, brute force.
 #include <algorithm>
-#include <functional>
 #include <limits>
 
 #include "base/prefetch.h"
-#include "base/thread_pool.h"
 #include "exact/exact.h"
 #include "graph/turns.h"
 #include "index/index.h"
 
 namespace annx {
-
-namespace {
-
-// Queries a task: enough to amortise a wake-up, few enough to spread over threads.
-constexpr std::size_t kTask = 32;
-
-// Calls body(from, to) for ranges of queries, and poll between rounds of some ten milliseconds of
-// work on each thread.
-void for_queries(std::size_t count, std::size_t num_threads, const Poll& poll,
-                 const std::function<void(std::size_t, std::size_t)>& body) {
-  const std::size_t round = kTask * num_threads * 4;
-  for (std::size_t first = 0; first < count; first += round) {
-    const std::size_t end = std::min(count, first + round);
-    parallel_for((end - first + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
-      const std::size_t from = first + task * kTask;
-      body(from, std::min(end, from + kTask));
-    });
-    if (poll) poll(end);
-  }
-}
-
-}  // namespace
 
 // Compares the best of the beam again by sharper distances, nearest first, into
 // scratch.candidates. Stops where the coarse distance exceeds the k-th sharp one by more than
@@ -72,32 +48,74 @@ void Index::rerank(const std::byte* query, std::size_t k, Scratch& scratch) cons
             [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
 }
 
-void Index::begin(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch) const {
-  scratch.work.resize(space().work_bytes());
-  const Query prepared = space().prepare(query, scratch.work.data());
-  // A bulk build writes the graph while the index is empty.
-  if (size_ == 0) {
-    scratch.pool.reset(0);
-    scratch.by_edges = false;
-    scratch.pending = 0;
-  } else {
-    graph_.start(prepared, std::min(std::max(ef, k), size_), size_, scratch);
+void Index::compare_all(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,
+                        float* distances) const {
+  const Space& exact = kept().space();
+  scratch.work.resize(exact.work_bytes());
+  const Query prepared = exact.prepare(query, scratch.work.data());
+  Nearest nearest(std::min(k, size_));
+  scan(
+      kept(), prepared, size_, [&](Slot slot) { return labels_.has(slot); },
+      [&](Slot slot, float distance) { nearest.offer(distance, slot); });
+  const std::vector<Neighbor> hits = std::move(nearest).sorted();
+  for (std::size_t i = 0; i < k; ++i) {
+    labels[i] = i < hits.size() ? labels_[hits[i].id] : kNoLabel;
+    distances[i] = i < hits.size() ? hits[i].distance : std::numeric_limits<float>::infinity();
   }
 }
 
-void Index::finish(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,
-                   float* distances) const {
-  const bool sharpened = originals_ || space().has_more();
-  if (sharpened) rerank(query, k, scratch);
+// Dead nodes are few: the beam is wider by their share. 0 where it would cost more than to compare
+// with every row.
+std::size_t Index::beam_width(std::size_t k, std::size_t ef) const {
+  if (2 * k >= labels_.count()) return 0;
+  const std::size_t dead = graph_.dead().count(), alive = live_nodes();
+  ef = std::max(ef, k);
+  return std::min(dead == 0 ? ef : ef + ef * dead / alive + 1, alive + dead);
+}
+
+void Index::begin(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch) const {
+  const std::size_t width = beam_width(k, ef);
+  if (width == 0) {
+    scratch.pool.reset(0);
+    scratch.by_edges = false;
+    scratch.pending = 0;
+    return;
+  }
+  scratch.work.resize(space().work_bytes());
+  graph_.start(space().prepare(query, scratch.work.data()), width, size_, scratch);
+}
+
+// Drops dead nodes from the result. Where they crowd, wider beams find what else there is.
+void Index::keep_alive(std::size_t k, std::size_t width, Scratch& scratch) const {
+  const Bits& dead = graph_.dead();
+  const std::size_t alive = live_nodes(), nodes = alive + dead.count();
+  const Query query = scratch.query;
+  for (;; width *= 2) {
+    scratch.pool.keep([&](Slot slot) { return !dead.test(slot); });
+    if (scratch.pool.size() >= std::min(k, alive) || width >= nodes) return;
+    graph_.search(query, std::min(2 * width, nodes), size_, scratch);
+  }
+}
+
+void Index::finish(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch,
+                   Label* labels, float* distances) const {
+  const std::size_t width = beam_width(k, ef);
+  // A bulk build writes the graph while the index is empty.
+  if (width == 0) {
+    compare_all(query, k, scratch, labels, distances);
+    return;
+  }
+  if (!graph_.dead().empty()) keep_alive(k, width, scratch);
+  if (reranks()) rerank(query, k, scratch);
   std::size_t found = 0;
   const auto put = [&](Slot slot, float distance) {
     labels[found] = labels_[slot];
     distances[found] = distance;
     ++found;
   };
-  const std::size_t hits = sharpened ? scratch.candidates.size() : scratch.pool.size();
+  const std::size_t hits = reranks() ? scratch.candidates.size() : scratch.pool.size();
   for (std::size_t i = 0; i < hits && found < k; ++i) {
-    const Neighbor hit = sharpened ? scratch.candidates[i] : scratch.pool[i];
+    const Neighbor hit = reranks() ? scratch.candidates[i] : scratch.pool[i];
     put(hit.id, hit.distance);
     if (twins_.empty()) continue;
     for (const Slot twin : twins_.of(hit.id)) {
@@ -114,14 +132,14 @@ void Index::finish(const std::byte* query, std::size_t k, Scratch& scratch, Labe
 void Index::search(const std::byte* queries, std::size_t count, std::size_t k, std::size_t ef,
                    std::size_t num_threads, const Poll& poll, Label* labels,
                    float* distances) const {
-  for_queries(count, num_threads, poll, [&](std::size_t from, std::size_t to) {
+  for_ranges(count, num_threads, poll, [&](std::size_t from, std::size_t to) {
     const Gate::Reader reader(gate_);
     const auto query = [&](std::size_t i) { return queries + i * space().input_bytes(); };
     take_turns(
         graph_, scratch_, from, to,
         [&](std::size_t i, Scratch& scratch) { begin(query(i), k, ef, scratch); },
         [&](std::size_t i, Scratch& scratch) {
-          finish(query(i), k, scratch, labels + i * k, distances + i * k);
+          finish(query(i), k, ef, scratch, labels + i * k, distances + i * k);
         });
   });
 }
@@ -129,21 +147,9 @@ void Index::search(const std::byte* queries, std::size_t count, std::size_t k, s
 void Index::exact_search(const std::byte* queries, std::size_t count, std::size_t k,
                          std::size_t num_threads, const Poll& poll, Label* labels,
                          float* distances) const {
-  for_queries(count, num_threads, poll, [&](std::size_t from, std::size_t to) {
-    ScratchPool::Lease lease(scratch_);
-    const Space& exact = kept().space();
-    Scratch& scratch = *lease;
-    scratch.work.resize(exact.work_bytes());
-    for (std::size_t i = from; i < to; ++i) {
-      const Query query = exact.prepare(queries + i * exact.input_bytes(), scratch.work.data());
-      const Gate::Reader reader(gate_);
-      const std::vector<Neighbor> hits = annx::exact_search(kept(), query, size_, k);
-      for (std::size_t j = 0; j < k; ++j) {
-        labels[i * k + j] = j < hits.size() ? labels_[hits[j].id] : kNoLabel;
-        distances[i * k + j] =
-            j < hits.size() ? hits[j].distance : std::numeric_limits<float>::infinity();
-      }
-    }
+  for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
+    const Gate::Reader reader(gate_);
+    compare_all(queries + i * space().input_bytes(), k, scratch, labels + i * k, distances + i * k);
   });
 }
 

@@ -10,23 +10,35 @@ namespace annx {
 IndexState Index::export_state() const {
   const Gate::Reader reader(gate_);
   IndexState state;
-  const std::size_t stride = space().stride();
-  state.rows.resize(size_ * stride);
+  // Free slots are nobody's: the writer may be filling them.
+  const auto free = [&](Slot slot) { return !labels_.has(slot) && !graph_.dead().test(slot); };
+  const auto copy = [&](std::vector<std::uint8_t>& to, const Vectors& from) {
+    const std::size_t stride = from.space().stride();
+    to.resize(size_ * stride);
+    for (std::size_t i = 0; i < size_; ++i) {
+      const auto slot = static_cast<Slot>(i);
+      if (free(slot)) continue;
+      std::memcpy(to.data() + i * stride, from.row(slot), stride);
+    }
+  };
+  copy(state.rows, vectors_);
+  if (originals_) copy(state.originals, *originals_);
   state.links.resize(size_ * graph_.degree());
   for (std::size_t i = 0; i < size_; ++i) {
+    std::copy_n(graph_.links_of(static_cast<Slot>(i)), graph_.degree(),
+                &state.links[i * graph_.degree()]);
+  }
+  state.labels.resize(size_, kNoLabel);
+  for (std::size_t i = 0; i < size_; ++i) {
     const auto slot = static_cast<Slot>(i);
-    std::memcpy(state.rows.data() + i * stride, vectors_.row(slot), stride);
-    std::copy_n(graph_.links_of(slot), graph_.degree(), &state.links[i * graph_.degree()]);
+    if (labels_.has(slot)) state.labels[i] = labels_[slot];
   }
-  if (originals_) {
-    const auto* kept = reinterpret_cast<const std::uint8_t*>(originals_->base());
-    state.originals.assign(kept, kept + size_ * originals_->space().stride());
-  }
-  state.labels.resize(size_);
-  for (std::size_t i = 0; i < size_; ++i) state.labels[i] = labels_[static_cast<Slot>(i)];
   if (normalises()) {
     state.norms.resize(size_);
-    for (std::size_t i = 0; i < size_; ++i) state.norms[i] = kept().norm(static_cast<Slot>(i));
+    for (std::size_t i = 0; i < size_; ++i) {
+      const auto slot = static_cast<Slot>(i);
+      if (!free(slot)) state.norms[i] = kept().norm(slot);
+    }
   }
   std::vector<std::pair<Slot, Slot>> twins;
   for (const auto& [representative, slots] : twins_.groups()) {
@@ -37,27 +49,27 @@ IndexState Index::export_state() const {
     state.twins.push_back(slot);
     state.twins.push_back(representative);
   }
-  for (std::size_t l = 0; size_ > 0 && l < graph_.top(); ++l) {
-    const UpperLevel& level = graph_.levels()[l];
-    // The nodes of a batch on its way have numbers already, the last ones.
-    std::size_t count = level.count;
-    while (count > 0 && level.slots[count - 1] >= size_) --count;
-    const std::size_t links = count * graph_.options().M;
-    state.levels.push_back({{level.down.data(), level.down.data() + count},
-                            {level.links.data(), level.links.data() + links}});
+  // A bulk build writes the graph while the index is empty.
+  if (size_ == 0) return state;
+  Graph::Numbered levels = graph_.numbered();
+  for (std::size_t l = 0; l < levels.down.size(); ++l) {
+    state.levels.push_back({std::move(levels.down[l]), std::move(levels.links[l])});
   }
-  state.entry = size_ == 0 ? 0 : graph_.entry();
+  state.entry = levels.entry;
   return state;
 }
 
-void Index::import_state(const IndexState& state) {
-  const std::lock_guard writer(writer_);
-  const std::lock_guard exclusive(gate_);
+Index::Content Index::make(const IndexState& state) const {
   const std::size_t rows = state.labels.size();
-  bool custom = false;
-  for (std::size_t i = 0; i < rows; ++i) custom |= state.labels[i] != static_cast<Label>(i);
-
-  std::vector<UpperLevel> levels;
+  Content to{vectors_.empty(),
+             originals_ ? std::make_optional(originals_->empty()) : std::nullopt,
+             {},
+             Twins(kept().space().stride(), kept().pitch()),
+             {},
+             {},
+             {},
+             {},
+             rows};
   for (const IndexState::Level& from : state.levels) {
     UpperLevel level;
     level.count = from.down.size();
@@ -65,40 +77,91 @@ void Index::import_state(const IndexState& state) {
     std::copy(from.down.begin(), from.down.end(), level.down.data());
     std::copy(from.links.begin(), from.links.end(), level.links.data());
     for (std::size_t i = 0; i < level.count; ++i) {
-      level.slots[i] = levels.empty() ? from.down[i] : levels.back().slots[from.down[i]];
+      level.slots[i] = to.levels.empty() ? from.down[i] : to.levels.back().slots[from.down[i]];
     }
-    levels.push_back(std::move(level));
+    to.levels.push_back(std::move(level));
   }
-  graph_.reserve(rows);
-  if (originals_) originals_->reserve(rows);
-  vectors_.reserve(rows);
-  labels_.reserve(rows, custom);
-  if (rows == 0) return;
-  const std::size_t stride = space().stride();
+  if (rows == 0) return to;
+  to.vectors.reserve(rows);
+  const std::size_t stride = space().stride(), degree = graph_.degree();
   for (std::size_t i = 0; i < rows; ++i) {
-    const auto slot = static_cast<Slot>(i);
-    std::memcpy(vectors_.row(slot), state.rows.data() + i * stride, stride);
-    std::copy_n(&state.links[i * graph_.degree()], graph_.degree(), graph_.links_of(slot));
+    std::memcpy(to.vectors.row(static_cast<Slot>(i)), state.rows.data() + i * stride, stride);
   }
-  graph_.encode_edges(rows, std::thread::hardware_concurrency());
-  if (originals_) {
-    std::memcpy(originals_->row(0), state.originals.data(), state.originals.size());
+  if (to.originals) {
+    to.originals->reserve(rows);
+    std::memcpy(to.originals->row(0), state.originals.data(), state.originals.size());
   }
-  std::copy(state.norms.begin(), state.norms.end(),
-            originals_ ? originals_->norms() : vectors_.norms());
-  twins_.reserve(rows, kept().base());
+  Vectors& kept = to.originals ? *to.originals : to.vectors;
+  std::copy(state.norms.begin(), state.norms.end(), kept.norms());
+  if (!edges_) {
+    to.links.grow(state.links.size());
+    std::copy(state.links.begin(), state.links.end(), to.links.data());
+  } else {
+    constexpr std::size_t kTask = 256;
+    for (std::size_t i = 0; i < rows; ++i) {
+      std::copy_n(&state.links[i * degree], degree,
+                  reinterpret_cast<Slot*>(to.vectors.lead(static_cast<Slot>(i))));
+    }
+    parallel_for((rows + kTask - 1) / kTask, std::thread::hardware_concurrency(),
+                 [&](std::size_t task) {
+                   const std::size_t end = std::min(rows, (task + 1) * kTask);
+                   for (std::size_t i = task * kTask; i < end; ++i) {
+                     edges_->encode(to.vectors, static_cast<Slot>(i), 0, degree);
+                   }
+                 });
+  }
+
+  bool custom = false;
+  for (std::size_t i = 0; i < rows; ++i) {
+    custom |= state.labels[i] != kNoLabel && state.labels[i] != static_cast<Label>(i);
+  }
+  to.labels.adopt(to.labels.prepare(rows, custom));
+  to.labels.reserve_erased(rows);
+  to.dead.reserve(rows);
+  to.twins.adopt(to.twins.prepare(rows, kept.base()));
   std::size_t twin = 0;
   for (std::size_t i = 0; i < rows; ++i) {
-    if (twin < state.twins.size() && state.twins[twin] == i) {
-      twins_.add(state.twins[twin], state.twins[twin + 1]);
+    const auto slot = static_cast<Slot>(i);
+    if (state.labels[i] == kNoLabel) {
+      to.labels.leave_out(slot);
+      if (state.links[i * graph_.degree()] == kNoLink) {
+        to.free.push_back(slot);
+      } else {
+        to.dead.set(slot);
+      }
+      continue;
+    }
+    to.labels.assign(slot, state.labels[i]);
+    if (twin < state.twins.size() && state.twins[twin] == slot) {
+      to.twins.add(slot, state.twins[twin + 1]);
       twin += 2;
     } else {
-      twins_.intern(static_cast<Slot>(i), kept().base());
+      to.twins.intern(slot, kept.base());
     }
   }
-  labels_.append(state.labels);
-  graph_.set_levels(std::move(levels), state.entry);
-  size_ = rows;
+  std::reverse(to.free.begin(), to.free.end());
+  return to;
+}
+
+// With the gate closed.
+void Index::take(Content&& content, Slot entry) {
+  content.labels.number_from(labels_.next());
+  vectors_.take(std::move(content.vectors));
+  if (originals_) originals_->take(std::move(*content.originals));
+  labels_ = std::move(content.labels);
+  twins_ = std::move(content.twins);
+  size_ = content.slots;
+  ++epoch_;
+  graph_.replace(std::move(content.links), std::move(content.levels), std::move(content.dead),
+                 size_ == 0 ? kNoLink : entry);
+  free_ = std::move(content.free);
+}
+
+void Index::import_state(const IndexState& state) {
+  const std::lock_guard writer(writer_);
+  Content content = make(state);
+  const std::lock_guard exclusive(gate_);
+  take(std::move(content), state.entry);
 }
 
 MemoryUse Index::memory() const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/errors.h"
@@ -21,8 +22,9 @@ std::size_t hash(Label label) noexcept {
 
 std::optional<Slot> LabelMap::find(Label label) const noexcept {
   if (identity_) {
-    if (label < 0 || static_cast<std::size_t>(label) >= size_) return std::nullopt;
-    return static_cast<Slot>(label);
+    if (label < 0 || static_cast<std::size_t>(label) >= slots_) return std::nullopt;
+    const auto slot = static_cast<Slot>(label);
+    return without_.test(slot) ? std::nullopt : std::optional(slot);
   }
   for (std::size_t i = hash(label) & mask_;; i = (i + 1) & mask_) {
     if (table_[i] == 0) return std::nullopt;
@@ -30,10 +32,10 @@ std::optional<Slot> LabelMap::find(Label label) const noexcept {
   }
 }
 
-void LabelMap::check(std::span<const Label> labels) const {
+void LabelMap::check(std::span<const Label> labels, bool known) const {
   for (const Label label : labels) {
     if (label == kNoLabel) throw LabelError("expected labels other than -1, which marks no result");
-    if (find(label))
+    if (!known && find(label))
       throw LabelError("label " + std::to_string(label) + " is already in the index");
   }
   std::vector<Label> sorted(labels.begin(), labels.end());
@@ -44,40 +46,85 @@ void LabelMap::check(std::span<const Label> labels) const {
   }
 }
 
-void LabelMap::reserve(std::size_t slots, bool custom) {
-  if (identity_ && !custom) return;
-  labels_.grow(slots);
+void LabelMap::place(Slot slot, const Label* labels, Array<Slot>& table,
+                     std::size_t mask) noexcept {
+  std::size_t i = hash(labels[slot]) & mask;
+  while (table[i] != 0) i = (i + 1) & mask;
+  table[i] = slot + 1;
+}
+
+LabelMap::Growth LabelMap::prepare(std::size_t slots, bool custom) const {
+  Growth growth;
+  growth.slots = slots;
+  if (identity_ && !custom) return growth;
+  growth.convert = identity_;
   // At most 3/4 full, so that a probe for a missing label ends.
   std::size_t places = std::max<std::size_t>(64, mask_ + 1);
   while (places / 4 * 3 < slots) places *= 2;
-  const bool rehash = identity_ || places != mask_ + 1;
-  if (!rehash) return;
-  Array<Slot> fresh;
-  fresh.grow(places);
+  growth.table = identity_ || places != mask_ + 1;
+  if (!growth.table) return growth;
+  growth.places.grow(places);
+  growth.mask = places - 1;
+  const Label* labels = labels_.data();
   if (identity_) {
-    for (std::size_t slot = 0; slot < size_; ++slot) labels_[slot] = static_cast<Label>(slot);
+    growth.labels.grow(slots);
+    for (std::size_t slot = 0; slot < slots_; ++slot)
+      growth.labels[slot] = static_cast<Label>(slot);
+    labels = growth.labels.data();
+  }
+  for (std::size_t slot = 0; slot < slots_; ++slot) {
+    if (!without_.test(slot)) place(static_cast<Slot>(slot), labels, growth.places, growth.mask);
+  }
+  return growth;
+}
+
+void LabelMap::adopt(Growth&& growth) {
+  if (growth.convert) {
+    labels_ = std::move(growth.labels);
     identity_ = false;
   }
-  table_ = std::move(fresh);
-  mask_ = places - 1;
-  for (std::size_t slot = 0; slot < size_; ++slot) insert(static_cast<Slot>(slot));
-}
-
-void LabelMap::insert(Slot slot) noexcept {
-  std::size_t i = hash(labels_[slot]) & mask_;
-  while (table_[i] != 0) i = (i + 1) & mask_;
-  table_[i] = slot + 1;
-}
-
-void LabelMap::append(std::span<const Label> labels) noexcept {
-  for (const Label label : labels) {
-    if (!identity_) {
-      labels_[size_] = label;
-      insert(static_cast<Slot>(size_));
-    }
-    ++size_;
-    next_ = std::max(next_, label == INT64_MAX ? label : label + 1);
+  if (!identity_) labels_.grow(growth.slots);
+  if (growth.table) {
+    table_ = std::move(growth.places);
+    mask_ = growth.mask;
   }
+}
+
+void LabelMap::assign(Slot slot, Label label) noexcept {
+  without_.reset(slot);
+  slots_ = std::max<std::size_t>(slots_, std::size_t{slot} + 1);
+  if (!identity_) {
+    labels_[slot] = label;
+    place(slot, labels_.data(), table_, mask_);
+  }
+  next_ = std::max(next_, label == INT64_MAX ? label : label + 1);
+}
+
+void LabelMap::erase(Slot slot) noexcept {
+  without_.set(slot);
+  if (identity_) return;
+  std::size_t hole = hash(labels_[slot]) & mask_;
+  while (table_[hole] != slot + 1) hole = (hole + 1) & mask_;
+  // Whoever follows without a gap and may stand at the hole moves there (Knuth 6.4, algorithm R).
+  for (std::size_t i = (hole + 1) & mask_; table_[i] != 0; i = (i + 1) & mask_) {
+    const std::size_t home = hash(labels_[table_[i] - 1]) & mask_;
+    if (((i - home) & mask_) < ((i - hole) & mask_)) continue;
+    table_[hole] = table_[i];
+    hole = i;
+  }
+  table_[hole] = 0;
+}
+
+void LabelMap::move(Slot from, Slot to) noexcept {
+  const Label label = (*this)[from];
+  erase(from);
+  assign(to, label);
+}
+
+void LabelMap::clear() noexcept {
+  const Label next = next_;
+  *this = LabelMap();
+  next_ = next;
 }
 
 }  // namespace annx

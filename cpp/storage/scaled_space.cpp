@@ -89,7 +89,7 @@ class ScaledSpace : public Space {
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t slot = slots != nullptr ? slots[i] : i;
       const Factors f = factors(base + slot * pitch);
-      out[i] = query.offset + offset(f) - query.scale * f.scale * out[i];
+      out[i] = positive(query.offset + offset(f) - query.scale * f.scale * out[i]);
     }
   }
 
@@ -106,7 +106,7 @@ class ScaledSpace : public Space {
       const Factors f = factors(stored);
       const float dot = fine_(rotated, reinterpret_cast<const std::int8_t*>(stored),
                               low_of(stored), columns());
-      out[i] = query.offset + offset(f) - twice * f.scale / 4 * dot;
+      out[i] = positive(query.offset + offset(f) - twice * f.scale / 4 * dot);
     }
   }
 
@@ -138,6 +138,11 @@ class ScaledSpace : public Space {
       const int code = 4 * high[i] + (low[i / 4] >> (i % 4 * 2) & 3) - 2;
       x[i] = step / 4 * static_cast<float>(code);
     }
+  }
+
+  // Rounding may take a small squared distance below 0.
+  float positive(float distance) const noexcept {
+    return metric() == Metric::kL2 && distance < 0 ? 0 : distance;
   }
 
   float offset(const Factors& f) const noexcept {

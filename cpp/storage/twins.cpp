@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace annx {
 namespace {
@@ -27,62 +28,89 @@ std::uint64_t hash(const std::byte* row, std::size_t bytes) noexcept {
 
 }  // namespace
 
-std::size_t Twins::place(Slot slot, const std::byte* base) const noexcept {
+std::size_t Twins::home(Slot slot, const std::byte* base, const Table& table) const noexcept {
+  return hash(base + slot * pitch_, bytes_) & table.mask;
+}
+
+std::size_t Twins::place(Slot slot, const std::byte* base, const Table& table) const noexcept {
   const std::byte* row = base + slot * pitch_;
-  std::size_t i = hash(row, bytes_) & mask_;
-  while (table_[i] != 0 && std::memcmp(base + (table_[i] - 1) * pitch_, row, bytes_) != 0) {
-    i = (i + 1) & mask_;
+  const Array<Slot>& places = table.places;
+  std::size_t i = home(slot, base, table);
+  while (places[i] != 0 && std::memcmp(base + (places[i] - 1) * pitch_, row, bytes_) != 0) {
+    i = (i + 1) & table.mask;
   }
   return i;
 }
 
-void Twins::reserve(std::size_t rows, const std::byte* base) {
-  std::size_t places = std::max<std::size_t>(64, mask_ + 1);
+Twins::Table Twins::prepare(std::size_t rows, const std::byte* base) const {
+  Table fresh;
+  const std::size_t before = table_.mask == 0 ? 0 : table_.mask + 1;
+  std::size_t places = std::max<std::size_t>(64, before);
   while (places / 4 * 3 < rows) places *= 2;
-  if (places == mask_ + 1) return;
-  Array<Slot> old;
-  old.grow(places);
-  std::swap(table_, old);
-  const std::size_t before = mask_ == 0 ? 0 : mask_ + 1;
-  mask_ = places - 1;
+  if (places == before) return fresh;
+  fresh.places.grow(places);
+  fresh.mask = places - 1;
   for (std::size_t i = 0; i < before; ++i) {
-    if (old[i] != 0) table_[place(old[i] - 1, base)] = old[i];
+    const Slot entry = table_.places[i];
+    if (entry != 0) fresh.places[place(entry - 1, base, fresh)] = entry;
   }
+  return fresh;
+}
+
+void Twins::adopt(Table&& table) noexcept {
+  if (table.mask != 0) table_ = std::move(table);
 }
 
 Slot Twins::intern(Slot slot, const std::byte* base) noexcept {
-  const std::size_t i = place(slot, base);
-  if (table_[i] == 0) table_[i] = slot + 1;
-  return table_[i] - 1;
+  Slot& entry = table_.places[place(slot, base, table_)];
+  if (entry == 0) entry = slot + 1;
+  return entry - 1;
 }
 
-void Twins::truncate(std::size_t rows, const std::byte* base) noexcept {
-  // Linear probing has no simple removal, so the survivors are placed again, in slot order by the
-  // order in which they stand: an entry only ever moves towards its hash.
-  for (std::size_t i = 0; i <= mask_; ++i) {
-    if (table_[i] > rows) table_[i] = 0;
+void Twins::forget(Slot slot, const std::byte* base) noexcept {
+  Array<Slot>& places = table_.places;
+  const std::size_t mask = table_.mask;
+  std::size_t hole = place(slot, base, table_);
+  if (places[hole] != slot + 1) return;
+  // Whoever follows without a gap and may stand at the hole moves there (Knuth 6.4, algorithm R).
+  for (std::size_t i = (hole + 1) & mask; places[i] != 0; i = (i + 1) & mask) {
+    const std::size_t wanted = home(places[i] - 1, base, table_);
+    if (((i - wanted) & mask) < ((i - hole) & mask)) continue;
+    places[hole] = places[i];
+    hole = i;
   }
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (std::size_t i = 0; i <= mask_; ++i) {
-      const Slot entry = table_[i];
-      if (entry == 0) continue;
-      table_[i] = 0;
-      const std::size_t to = place(entry - 1, base);
-      table_[to] = entry;
-      moved |= to != i;
-    }
-  }
+  places[hole] = 0;
 }
 
 void Twins::add(Slot slot, Slot representative) {
-  groups_[representative].push_back(slot);
-  ++count_;
+  std::vector<Slot>& group = groups_[representative];
+  representative_.emplace(slot, representative);
+  group.insert(std::upper_bound(group.begin(), group.end(), slot), slot);
+}
+
+void Twins::remove(Slot slot) noexcept {
+  const auto pair = representative_.find(slot);
+  const auto group = groups_.find(pair->second);
+  std::vector<Slot>& slots = group->second;
+  slots.erase(std::lower_bound(slots.begin(), slots.end(), slot));
+  if (slots.empty()) groups_.erase(group);
+  representative_.erase(pair);
 }
 
 std::span<const Slot> Twins::of(Slot representative) const noexcept {
   const auto found = groups_.find(representative);
   return found == groups_.end() ? std::span<const Slot>() : std::span<const Slot>(found->second);
+}
+
+Slot Twins::representative(Slot slot) const noexcept {
+  const auto found = representative_.find(slot);
+  return found == representative_.end() ? slot : found->second;
+}
+
+void Twins::clear() noexcept {
+  groups_.clear();
+  representative_.clear();
+  table_ = {};
 }
 
 }  // namespace annx

@@ -1,5 +1,5 @@
-// Rows equal byte for byte. Only the first of each, the representative, is a node of the graph:
-// equal vectors as neighbours of each other would fill its lists and cut it in pieces.
+// Rows equal byte for byte. Only one of each, the representative, is a node of the graph: equal
+// vectors as neighbours of each other would fill its lists and cut it in pieces.
 #pragma once
 
 #include <cstddef>
@@ -17,33 +17,46 @@ class Twins {
   // Of rows of `bytes` bytes, `pitch` apart.
   Twins(std::size_t bytes, std::size_t pitch) : bytes_(bytes), pitch_(pitch) {}
 
-  // Room in the table of contents for `rows` representatives, found again under `base`.
-  void reserve(std::size_t rows, const std::byte* base);
+  // --- By content. Only the writer reads or changes these. ---
+
+  // Open addressing by linear probing over representatives; slot + 1, or 0 where empty.
+  struct Table {
+    Array<Slot> places;
+    std::size_t mask = 0;
+  };
+  // A larger table for `rows` representatives, found again under `base`; with mask 0 if this one
+  // does. Others may read bytes() until adopt.
+  Table prepare(std::size_t rows, const std::byte* base) const;
+  void adopt(Table&& table) noexcept;
   // The representative of the row at `slot`: an earlier one, or itself, which is then noted.
   Slot intern(Slot slot, const std::byte* base) noexcept;
+  // Takes back that the row at `slot`, unchanged since, is noted.
+  void forget(Slot slot, const std::byte* base) noexcept;
 
-  // Takes back what was interned from slot `rows` on.
-  void truncate(std::size_t rows, const std::byte* base) noexcept;
+  // --- Pairs. ---
 
   void add(Slot slot, Slot representative);
-  bool empty() const noexcept { return count_ == 0; }
-  std::size_t count() const noexcept { return count_; }
-  // The other rows equal to a representative, in order of insertion.
+  void remove(Slot slot) noexcept;
+  bool empty() const noexcept { return representative_.empty(); }
+  std::size_t count() const noexcept { return representative_.size(); }
+  // The other rows equal to a representative, by slot.
   std::span<const Slot> of(Slot representative) const noexcept;
+  // Of a twin; of any other slot, the slot itself.
+  Slot representative(Slot slot) const noexcept;
   const std::unordered_map<Slot, std::vector<Slot>>& groups() const noexcept { return groups_; }
 
-  std::size_t bytes() const noexcept { return table_.bytes() + count_ * sizeof(Slot); }
+  void clear() noexcept;
+  std::size_t bytes() const noexcept { return table_.places.bytes() + count() * 4 * sizeof(Slot); }
 
  private:
-  std::size_t place(Slot slot, const std::byte* base) const noexcept;
+  std::size_t home(Slot slot, const std::byte* base, const Table& table) const noexcept;
+  std::size_t place(Slot slot, const std::byte* base, const Table& table) const noexcept;
 
   std::size_t bytes_;
   std::size_t pitch_;
   std::unordered_map<Slot, std::vector<Slot>> groups_;
-  std::size_t count_ = 0;
-  // Open addressing by linear probing over representatives; slot + 1, or 0 where empty.
-  Array<Slot> table_;
-  std::size_t mask_ = 0;
+  std::unordered_map<Slot, Slot> representative_;
+  Table table_;
 };
 
 }  // namespace annx

@@ -15,10 +15,19 @@ namespace annx {
 class Vectors {
  public:
   // `lead`: bytes before each row, a multiple of 64 and 64-byte aligned.
-  explicit Vectors(std::unique_ptr<const Space> space, std::size_t lead = 0)
+  explicit Vectors(std::shared_ptr<const Space> space, std::size_t lead = 0)
       : space_(std::move(space)),
         lead_(lead),
         pitch_(lead == 0 ? space_->stride() : (lead + space_->stride() + 63) / 64 * 64) {}
+
+  // Without rows, over the same space.
+  Vectors empty() const { return Vectors(space_, lead_); }
+  // The rows of another over the same space. The space stays, which others read meanwhile.
+  void take(Vectors&& other) noexcept {
+    rows_ = std::move(other.rows_);
+    norms_ = std::move(other.norms_);
+    capacity_ = other.capacity_;
+  }
 
   const Space& space() const noexcept { return *space_; }
   // Bytes from one row to the next.
@@ -54,7 +63,7 @@ class Vectors {
   }
 
  private:
-  std::unique_ptr<const Space> space_;
+  std::shared_ptr<const Space> space_;
   std::size_t lead_;
   std::size_t pitch_;
   Buffer rows_;

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from annx._backends.select import Backend, backend, cpu_info
+from annx._explain import WhyNot
+from annx._filter import Filter
+from annx._health import HealthReport
 from annx._load import load
-from annx._result import SearchResult
+from annx._result import RangeResult, ReportedResult, SearchReport, SearchResult
 from annx._tune import Tuning, TuningEntry
 from annx._version import __version__
 from annx.errors import (
@@ -29,15 +32,21 @@ __all__ = [
     "CapacityError",
     "DimensionError",
     "DtypeError",
+    "Filter",
     "FormatError",
+    "HealthReport",
     "Index",
     "LabelError",
     "NonFiniteError",
     "ParameterError",
+    "RangeResult",
+    "ReportedResult",
+    "SearchReport",
     "SearchResult",
     "Tuning",
     "TuningEntry",
     "TuningWarning",
+    "WhyNot",
     "ZeroVectorError",
     "__version__",
     "backend",

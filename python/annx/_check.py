@@ -50,18 +50,23 @@ def check_state(config: Config, state: State) -> None:
         Says which part is wrong, and where.
     """
     n = len(state.rows)
-    _check_labels(state.labels)
-    _check_rows(config, state)
+    removed = _check_labels(state.labels)
+    free = removed & (state.links[:, 0] == NO_LINK)
+    _check_rows(config, state, free)
     is_twin = _check_twins(config, state)
-    _check_level0(state.links, is_twin)
+    _refuse(is_twin & removed, 0, "row", "a removed row is a twin")
+    if len(state.twins):
+        _refuse(removed[state.twins[:, 1]], 0, "twin", "its representative was removed")
+    outside = is_twin | free
+    _check_level0(state.links, outside)
     _check_tree(state.links)
     size = n
     for number, level in enumerate(state.levels, 1):
-        _check_upper(number, level, size, is_twin if number == 1 else None)
+        _check_upper(number, level, size, outside if number == 1 else None)
         size = len(level.down)
     if state.entry >= max(size, 1):
         raise FormatError(f"entry: expected less than {size}, got {state.entry}")
-    if n and not state.levels and is_twin[state.entry]:
+    if n and not state.levels and outside[state.entry]:
         raise FormatError(f"entry: row {state.entry} is not in the graph")
 
 
@@ -78,33 +83,47 @@ def _refuse(bad: NDArray[np.bool_], first: int, part: str, what: str) -> None:
         raise FormatError(f"{part} {first + row}: {what}")
 
 
-def _check_labels(labels: NDArray[np.int64]) -> None:
-    _refuse(labels == -1, 0, "label of row", "-1 is reserved")
-    ordered = np.sort(labels)
+def _check_labels(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows were removed."""
+    removed: NDArray[np.bool_] = labels == -1
+    if len(labels) and removed.all():
+        raise FormatError("labels: expected a row that was not removed, or none at all")
+    ordered = np.sort(labels[~removed])
     twice = ordered[1:] == ordered[:-1]
     if twice.any():
         raise FormatError(f"label {ordered[np.argmax(twice)]} appears twice")
+    return removed
 
 
-def _check_rows(config: Config, state: State) -> None:
+def _check_rows(config: Config, state: State, free: NDArray[np.bool_]) -> None:
     if config.codec in SCALED:
-        _check_codes(config, state.rows)
+        _check_codes(config, state.rows, free)
     else:
-        _check_elements(config, config.codec, state.rows, config.has_norms, "row")
+        _check_elements(config, config.codec, state.rows, config.has_norms, "row", free)
     if state.originals is not None:
-        _check_elements(config, config.keep, state.originals, config.has_norms, "original of row")
+        part = "original of row"
+        _check_elements(config, config.keep, state.originals, config.has_norms, part, free)
     if state.norms is not None:
-        _refuse(~(np.isfinite(state.norms) & (state.norms > 0)), 0, "row", "norm is not positive")
+        bad = ~(np.isfinite(state.norms) & (state.norms > 0))
+        _refuse(bad & ~free, 0, "row", "norm is not positive")
+        _refuse((state.norms != 0) & free, 0, "row", "a free slot has a norm")
 
 
 def _check_elements(
-    config: Config, codec: str, rows: NDArray[np.uint8], unit: bool, part: str
+    config: Config,
+    codec: str,
+    rows: NDArray[np.uint8],
+    unit: bool,
+    part: str,
+    free: NDArray[np.bool_],
 ) -> None:
     dtype = STORAGE_DTYPES[codec]
     size = config.columns * dtype.itemsize
     has_scale = config.metric == "cosine" and codec != "f32"
     scale_at = rows.shape[1] - 4 * has_scale
     for first, block in _blocks(rows):
+        used = ~free[first : first + len(block)]
+        _refuse((block != 0) & ~used[:, None], first, part, "a free slot is not zero")
         _refuse(block[:, size:scale_at] != 0, first, part, "padding is not zero")
         if codec == "b1":
             continue
@@ -117,11 +136,12 @@ def _check_elements(
         _refuse(~np.isfinite(squares), first, part, "not finite, or too long")
         if has_scale:
             scales = np.ascontiguousarray(block[:, scale_at:]).view(np.float32)[:, 0]
-            _refuse(~(np.isfinite(scales) & (scales > 0)), first, part, "scale is not positive")
+            bad = ~(np.isfinite(scales) & (scales > 0)) & used
+            _refuse(bad, first, part, "scale is not positive")
             with np.errstate(over="ignore"):
                 _check_unit(squares * scales * scales, squares, first, part)
         elif unit:
-            _check_unit(squares, np.ones_like(squares), first, part)
+            _check_unit(squares, used.astype(np.float32), first, part)
 
 
 def _check_unit(
@@ -131,14 +151,16 @@ def _check_unit(
     _refuse(wrong, first, part, "its norm and its elements disagree")
 
 
-def _check_codes(config: Config, rows: NDArray[np.uint8]) -> None:
+def _check_codes(config: Config, rows: NDArray[np.uint8], free: NDArray[np.bool_]) -> None:
     padded = (config.dim + 3) // 4 * 4
     for first, block in _blocks(rows):
+        used = ~free[first : first + len(block)]
+        _refuse((block != 0) & ~used[:, None], first, "row", "a free slot is not zero")
         _refuse(block[:, config.dim : padded] != 0, first, "row", "padding is not zero")
         factors = np.ascontiguousarray(block[:, -8:]).view(np.float32).astype(np.float64)
         lengths, steps = factors.T
         fine = np.isfinite(factors).all(axis=1) & (lengths >= 0) & (steps > 0)
-        _refuse(~fine, first, "row", "length or step is not finite and positive")
+        _refuse(~fine & used, first, "row", "length or step is not finite and positive")
         values = block[:, : config.dim].view(np.int8).astype(np.float32)
         if config.codec == "sq10":
             low = (block[:, padded:-8, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3
@@ -149,12 +171,12 @@ def _check_codes(config: Config, rows: NDArray[np.uint8]) -> None:
         if config.metric == "l2":
             lengths, steps = np.sqrt(lengths), steps / math.sqrt(2)
         elif config.metric == "cosine":
-            _refuse(lengths == 0, first, "row", "zero under cosine")
+            _refuse((lengths == 0) & used, first, "row", "zero under cosine")
             lengths = np.ones(len(block))
         # Each coordinate is within half a step of its code.
         bound = steps * math.sqrt(config.dim) / 2 + _NORM_TOLERANCE * lengths
         wrong = ~(np.abs(steps * coded - lengths) <= bound + math.sqrt(_TINY_SQUARE))
-        _refuse(wrong, first, "row", "its length and its codes disagree")
+        _refuse(wrong & used, first, "row", "its length and its codes disagree")
         _refuse(lengths > _LONGEST, first, "row", "not finite, or too long")
 
 
@@ -166,7 +188,7 @@ def _check_twins(config: Config, state: State) -> NDArray[np.bool_]:
         return is_twin
     slots, originals = state.twins.T
     _refuse(slots >= n, 0, "twin", "row out of range")
-    _refuse(originals >= slots, 0, "twin", "its representative is not an earlier row")
+    _refuse(originals >= n, 0, "twin", "its representative is out of range")
     _refuse(slots[1:] <= slots[:-1], 1, "twin", "not in order")
     is_twin[slots] = True
     _refuse(is_twin[originals], 0, "twin", "its representative is a twin")
@@ -209,7 +231,7 @@ def _check_level0(links: NDArray[np.uint32], is_twin: NDArray[np.bool_]) -> None
         nodes = block & SLOT_MASK
         _check_links(block, used, nodes, first, n, "links of row")
         linked = is_twin[np.where(used, nodes, 0)] & used
-        _refuse(linked, first, "links of row", "a link to a twin")
+        _refuse(linked, first, "links of row", "a link to a twin or a free slot")
         lone = is_twin[first : first + len(block)]
         _refuse(used & lone[:, None], first, "links of row", "a twin has links")
 

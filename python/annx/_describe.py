@@ -63,7 +63,11 @@ class Described:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Labels in order of insertion, of shape (len(index),); a copy."""
+        """Labels of shape (len(index),), a copy.
+
+        In order of insertion, but that the rows that came after a removal may stand where
+        removed ones were. Masks of rows follow this order.
+        """
         return self._core.labels()
 
     def __len__(self) -> int:
@@ -90,8 +94,9 @@ class Described:
             ``keep_vectors`` what is kept beside its codes (None: nothing). ``memory``
             is in bytes, by part and ``total``;
             ``levels`` counts the nodes from level 0 up; ``graph`` describes level 0:
-            ``mean_degree``, ``tree_edges``, ``occluded_share`` (of the links) and
-            ``twins`` (rows equal to an earlier one).
+            ``mean_degree``, ``tree_edges``, ``occluded_share`` (of the links),
+            ``twins`` (rows equal to an earlier one), and of what was removed ``dead``
+            (rows that searches still pass through) and ``free`` (room for rows to come).
 
         Examples
         --------
@@ -114,7 +119,7 @@ class Described:
             "ef_construction": c.ef_construction,
             "ef_search": self._ef_search,
             "seed": c.seed,
-            "n": len(state.rows),
+            "n": int(np.count_nonzero(state.labels != -1)),
             "memory": memory | {"total": sum(memory.values())},
             "backend": backend.name,
             "backend_why": backend.why,

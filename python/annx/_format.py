@@ -35,12 +35,15 @@ VERSION = 1
 # preset, keep_vectors, edge bits
 _HEADER = struct.Struct("<8sIIIIIIIIIBBBBQQIBBB9x")
 _CRC = slice(12, 16)
+_FEATURES = 16
 # name, element type, required, crc32, offset, length
 _SECTION = struct.Struct("<8sBB2xIQQ")
 _ALIGNMENT = 64
 _MAX_SECTIONS = 64
 _MAX_LEVELS = 64
 _PIECE = 1 << 20
+# Required feature: rows were removed, so that labels are -1 or twins stand before what they equal.
+_REMOVED = 1
 # The one section that a reader may skip.
 _TUNING = "tuning"
 
@@ -214,6 +217,11 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
     return arrays if state.norms is None else {"norms": state.norms} | arrays
 
 
+def _has_removed(state: State) -> bool:
+    slots, representatives = state.twins.T
+    return bool((state.labels == -1).any() or (representatives > slots).any())
+
+
 def _write(file: BinaryIO, stored: Stored) -> None:
     _refuse_big_endian()
     config, state = stored.config, stored.state
@@ -235,7 +243,7 @@ def _write(file: BinaryIO, stored: Stored) -> None:
         MAGIC,
         VERSION,
         0,
-        0,
+        _REMOVED if _has_removed(state) else 0,
         0,
         len(arrays),
         config.dim,
@@ -284,7 +292,10 @@ def _read(file: _Reader, size: int) -> Stored:
             arrays[section.name] = array
     tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
     state = _assemble(config, n, entry, arrays)
+    (features,) = struct.unpack_from("<I", head, _FEATURES)
     check_state(config, state)
+    if _has_removed(state) != bool(features & _REMOVED):
+        raise FormatError("feature flag 1 and the rows disagree about whether some were removed")
     return Stored(config, ef_search, state, preset, keep, tuning)
 
 
@@ -308,7 +319,7 @@ def _read_head(file: _Reader, size: int) -> tuple[bytes, int]:
     (stored_crc,) = struct.unpack("<I", head[_CRC])
     if stored_crc != _header_crc(head):
         raise FormatError("the header's checksum does not match")
-    if required:
+    if required & ~_REMOVED:
         raise FormatError(f"needs features of a newer annx (flags {required:#x})")
     if any(fixed[71:]):
         raise FormatError("offset 71: reserved bytes are not zero")

@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+class Filter:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
 class Core:
     def __init__(
         self,
@@ -29,6 +32,17 @@ class Core:
         labels: NDArray[np.int64] | None,
         num_threads: int,
         poll: Callable[[int], None] | None = None,
+        upsert: bool = False,
+    ) -> None: ...
+    def remove(
+        self,
+        labels: NDArray[np.int64],
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> None: ...
+    def compact(self, num_threads: int, poll: Callable[[int], None] | None = None) -> None: ...
+    def repair(
+        self, seconds: float, num_threads: int, poll: Callable[[int], None] | None = None
     ) -> int: ...
     def search(
         self,
@@ -45,6 +59,27 @@ class Core:
         num_threads: int,
         poll: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> Filter: ...
+    def planned_search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filters: list[Any],
+        exact: bool,
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+    def range_search(
+        self,
+        queries: NDArray[Any],
+        radius: float,
+        ef_search: int,
+        filters: list[Any],
+        exact: bool,
+        num_threads: int,
+        poll: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]: ...
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]: ...
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
     def labels(self) -> NDArray[np.int64]: ...
@@ -66,3 +101,16 @@ def kernel_distances(
     dim: int,
     slots: NDArray[np.uint32] | None = None,
 ) -> NDArray[np.float32]: ...
+def kernel_estimates(
+    isa: str,
+    bits: int,
+    query: Buffer,
+    scale: float,
+    offset: float,
+    edges: Buffer,
+    groups: int,
+    near: float,
+    weight: float,
+    limit: float,
+) -> tuple[NDArray[np.float32], int]: ...
+def kernel_fine_dot(isa: str, query: Buffer, high: Buffer, low: Buffer, dim: int) -> float: ...

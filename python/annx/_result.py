@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from annx._backends.base import PLANS, SHORT
+
 
 class SearchResult(NamedTuple):
     """The nearest labels of each query, nearest first.
@@ -48,6 +50,60 @@ class SearchResult(NamedTuple):
         return f"SearchResult(labels={self.labels!r}, distances={self.distances!r})"
 
 
+class SearchReport(NamedTuple):
+    """How each query of a search was answered.
+
+    Attributes
+    ----------
+    plan : ndarray of shape (n_queries,), str
+        ``"graph"``: a beam through the graph. ``"two-hop"``: a beam over the rows that
+        pass the filter, reached over those that do not. ``"scan"``: every row that passes
+        was compared. ``"fallback"``: a beam stalled, and every row that passes was compared.
+    exact : ndarray of shape (n_queries,), bool
+        Whether every row that passes was compared, by its vector as it is kept.
+    visited : ndarray of shape (n_queries,), int64
+        Nodes of the graph whose neighbours were looked at.
+    distances : ndarray of shape (n_queries,), int64
+        Distances computed on the lowest level of the graph, or in the scan.
+    short : ndarray of shape (n_queries,), str
+        Why there are fewer than k hits: ``""`` there are not, ``"rows"`` the index has
+        fewer, ``"filter"`` fewer pass.
+    """
+
+    plan: NDArray[np.str_]
+    exact: NDArray[np.bool_]
+    visited: NDArray[np.int64]
+    distances: NDArray[np.int64]
+    short: NDArray[np.str_]
+
+
+class ReportedResult(SearchResult):
+    """A `SearchResult` of a search with ``report=True``.
+
+    Attributes
+    ----------
+    report : SearchReport
+    """
+
+    report: SearchReport
+
+
+class RangeResult(NamedTuple):
+    """All hits within a radius, those of one query after those of another.
+
+    Attributes
+    ----------
+    lims : ndarray of shape (n_queries + 1,), int64
+        The hits of query i stand at ``lims[i]:lims[i + 1]``, nearest first.
+    labels : ndarray of shape (lims[-1],), int64
+    distances : ndarray of shape (lims[-1],), float32
+    """
+
+    lims: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    distances: NDArray[np.float32]
+
+
 class _AngleResult(SearchResult):
     """A result under ``"ip"`` or ``"cosine"``, where distance = 1 - similarity."""
 
@@ -56,6 +112,28 @@ class _AngleResult(SearchResult):
     @property
     def similarities(self) -> NDArray[np.float32]:
         return np.float32(1) - self.distances
+
+
+class _ReportedAngleResult(ReportedResult):
+    @property
+    def similarities(self) -> NDArray[np.float32]:
+        return np.float32(1) - self.distances
+
+
+def reported(
+    metric: str,
+    labels: NDArray[np.int64],
+    distances: NDArray[np.float32],
+    fields: NDArray[np.int64],
+) -> ReportedResult:
+    """Return what ``Core.planned_search`` returned as a result with its report."""
+    kind = _ReportedAngleResult if metric in ("ip", "cosine") else ReportedResult
+    result = kind(labels, distances)
+    plan, visited, compared, short = fields.T
+    names = np.array(PLANS)[plan]
+    exact = np.isin(names, ("scan", "fallback"))
+    result.report = SearchReport(names, exact, visited, compared, np.array(SHORT)[short])
+    return result
 
 
 #: Makes a result of what ``Core.search`` returned.

@@ -53,6 +53,24 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
+def number(value: Any, name: str) -> float:
+    """Return a float, which may be infinite but not NaN.
+
+    Raises
+    ------
+    ParameterError
+    """
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        result = float(value)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{name} must be a number, got {value!r}") from None
+    if result != result:
+        raise ParameterError(f"{name} must be a number, got NaN")
+    return result
+
+
 def choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
     """Return `value` if it is one of `choices`.
 

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _choose, _result, _validate
+from annx import _choose, _filter, _fork, _pick, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
+from annx._changes import Changeable
+from annx._explain import Explained
+from annx._filter import FilterLike
 from annx._persist import Persisted
-from annx._progress import Progress, ignore
+from annx._progress import ignore
 from annx._recall import Tunable
-from annx._result import SearchResult
+from annx._result import RangeResult, SearchResult
 from annx._rows import to_rows
-from annx.errors import DtypeError, LabelError, ParameterError
-
-_MAX_LABEL = np.iinfo(np.int64).max
+from annx.errors import ParameterError
 
 
-class Index(Persisted, Tunable):
+class Index(Changeable, Explained, Persisted, Tunable):
     """An HNSW index of vectors, each under an int64 label.
 
     All methods may be called from any threads at the same time: a search sees every
-    row whose `add` had returned before it began. Equal data, seed and calls give equal
-    bytes, whatever the number of threads.
+    row whose `add` had returned before it began, and none whose `remove` had. Equal data,
+    seed and calls give equal bytes, whatever the number of threads.
 
     Parameters
     ----------
@@ -121,11 +119,10 @@ class Index(Persisted, Tunable):
             _validate.threads(num_threads, None, 1)
         self._ef_search = ef_search
         self._num_threads = num_threads
-        # The label that follows the highest, as of `_counted` rows.
-        self._next_label = 0
-        self._counted = 0
-        self._adding = Lock()
-        self._tuning = RLock()
+        self._next_label = None
+        self._least_label = 0
+        self._source = "memory"
+        _fork.renew(self)
         self._use(core, choice)
 
     def _use(self, core: Core, choice: _choose.Choice) -> None:
@@ -141,111 +138,6 @@ class Index(Persisted, Tunable):
         self._wrap = _result.wrapper(config.metric)
         self._curves = {}  # measured on the core before
 
-    def _fit(self, rows: NDArray[Any], threads: int) -> None:
-        """Choose or change the codec for rows that are about to be added."""
-        config = self._config
-        if self._preset is not None:
-            choice = _choose.by_rows(config, self._preset, self._keep, rows)
-        elif _choose.fits(config, rows):
-            return
-        if self._keep == "f16" and not _choose.fits(replace(config, keep="f16", wide=False), rows):
-            raise DtypeError(
-                "expected rows that float16 holds (largest magnitude 2**-8 to 65504); "
-                "keep_vectors='f32' holds others"
-            )
-        if self._preset is None:
-            why = "changed from " + self._why.split(":")[0] + ": rows that it cannot hold came"
-            choice = _choose.Choice(_choose.wider(config, self._keep, rows), why)
-        core = select.create(choice.config)
-        if self._capacity:
-            core.reserve(self._capacity)
-        if len(self._core):
-            labels = self._core.labels()
-            core.add(self._core.get(labels), labels, num_threads=threads, poll=ignore)
-        self._preset = None
-        self._use(core, choice)
-
-    def add(
-        self,
-        vectors: ArrayLike,
-        labels: ArrayLike | None = None,
-        *,
-        num_threads: int | None = None,
-        progress: Callable[[int, int], object] | bool | None = None,
-    ) -> NDArray[np.int64]:
-        """Add vectors.
-
-        Parameters
-        ----------
-        vectors : array_like of shape (n, dim) or (dim,)
-            float32, float64, float16, bfloat16, int8, uint8 or other integers: NumPy,
-            DLPack, ``__array_interface__``, lists. ``"i8"`` and ``"u8"`` take whole
-            numbers in range alone; ``"b1"`` takes bool of shape (n, dim) or packed
-            uint8 of shape (n, dim / 8).
-        labels : array_like of n ints, optional
-            New and distinct int64, any but -1. By default they number on from the
-            highest label so far.
-        num_threads : int, optional
-        progress : callable or True, optional
-            Called as ``progress(rows_done, n)`` now and then; what it raises ends the
-            call. True shows a bar on stderr. It must not change this index.
-
-        Returns
-        -------
-        ndarray of shape (n,), int64
-            The labels.
-
-        Raises
-        ------
-        DimensionError
-            A vector does not have `dim` elements.
-        DtypeError
-            Not real numbers, or not what the codec holds.
-        NonFiniteError
-            NaN, infinity, or too large a vector; the message names its row.
-        ZeroVectorError
-            A zero vector under ``"cosine"``; the message names its row.
-        LabelError
-            A label is taken, repeated, -1, or not an int64.
-        CapacityError
-            More than 2**30 - 2 rows.
-
-        Notes
-        -----
-        An error leaves the index as it was. An interrupt (Ctrl-C, or what `progress`
-        raises) keeps the rows finished so far, ``len(index)`` of them in all.
-
-        Examples
-        --------
-        >>> import annx
-        >>> index = annx.Index(2)
-        >>> index.add([[0, 0], [3, 4]])
-        array([0, 1])
-        """
-        rows = to_rows(vectors, self._config.dim, self._config.input_codec)
-        n = len(rows)
-        given = None if labels is None else _validate.new_labels(labels, n)
-        threads = _validate.threads(num_threads, self._num_threads, n)
-        poll = Progress(progress, n)
-        _validate.refuse(self._core.find_bad_row(rows))
-        if n == 0:
-            return np.empty(0, np.int64)
-        with self._adding:
-            if given is not None:
-                self._refuse_taken(given)
-            before = len(self._core)
-            if before != self._counted:  # restored from a file, or interrupted
-                self._next_label = max(0, int(self._core.labels().max()) + 1)
-            taken = self._number(n) if given is None else given
-            self._fit(rows, threads)
-            # Labels equal to slots so far need no table in the core.
-            plain = given is None and self._next_label == before
-            self._core.add(rows, None if plain else taken, num_threads=threads, poll=poll)
-            self._next_label = max(self._next_label, int(taken.max()) + 1)
-            self._counted = before + n
-        poll.finish()
-        return taken
-
     def search(
         self,
         queries: ArrayLike,
@@ -253,6 +145,11 @@ class Index(Persisted, Tunable):
         *,
         ef_search: int | None = None,
         recall: float | None = None,
+        filter: FilterLike = None,
+        max_per_group: int | None = None,
+        groups: ArrayLike | None = None,
+        diversity: float | None = None,
+        report: bool = False,
         num_threads: int | None = None,
     ) -> SearchResult:
         """Find the k nearest labels to each query.
@@ -268,13 +165,29 @@ class Index(Persisted, Tunable):
             In place of `ef_search`: the mean share of the true k nearest to find, in
             (0, 1]; 1 is an exact search. Reads what `tune` measured; an index that was
             not tuned for a k near this one first tunes itself, which takes seconds.
+        filter : Filter, array_like or callable, optional
+            Which labels may be returned, in any form that `Filter` takes; or a sequence of
+            these or an array of two dimensions, one for each query (rows of labels may be
+            padded with -1). A `Filter` built before costs nothing to pass; a callable is
+            asked about all labels at each call, which is slow.
+        max_per_group : int, optional
+            Return at most so many labels of a group, and the next nearest in their place.
+        groups : array_like of len(index) ints, optional
+            The group of each label, in the order of `labels`; goes with `max_per_group`.
+        diversity : float, optional
+            From 0, the nearest alone, to 1, the most unlike alone: of ``4 * k`` candidates
+            (64 at least), each hit is the one with the least ``(1 - diversity) * distance -
+            diversity * distance to the nearest hit before it`` (maximal marginal relevance).
+        report : bool
+            Say how each query was answered, in ``report`` of what is returned.
         num_threads : int, optional
 
         Returns
         -------
         SearchResult
             ``labels`` and ``distances`` of shape (n_queries, k), nearest first; padded
-            with -1 and inf where there are fewer than k rows.
+            with -1 and inf where fewer than k rows are there, or pass the filter. With
+            `report` a `ReportedResult`.
 
         Raises
         ------
@@ -282,7 +195,7 @@ class Index(Persisted, Tunable):
             As in `add`, for a query.
         ParameterError
             `k`, `ef_search`, `recall` or `num_threads` is out of range, or both
-            `ef_search` and `recall` are given.
+            `ef_search` and `recall` are given; or as `Filter`.
 
         Warns
         -----
@@ -317,18 +230,140 @@ class Index(Persisted, Tunable):
             else:
                 ef_search = self._width(k, recall, num_threads)
                 if ef_search is None:
-                    return self.exact_search(queries, k, num_threads=num_threads)
+                    return self.exact_search(
+                        queries, k, filter=filter, report=report, num_threads=num_threads
+                    )
         else:
             ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
             if recall is not None:
                 raise ParameterError("expected ef_search or recall, got both")
+        if groups is not None or max_per_group is not None or diversity is not None:
+            caps = (max_per_group, groups, diversity)
+            return self._picked(rows, k, ef_search, filter, caps, report, num_threads)
+        if filter is not None or report:
+            return self._planned(rows, k, ef_search, filter, report, num_threads)
         if num_threads is None and len(rows) == 1:
             return self._wrap(self._core_search(rows, k, ef_search, 1))
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
         return self._wrap(self._core_search(rows, k, ef_search, threads, ignore))
 
+    def _planned(
+        self,
+        rows: NDArray[Any],
+        k: int,
+        ef_search: int | None,
+        filter: FilterLike,
+        report: bool,
+        num_threads: int | None,
+    ) -> SearchResult:
+        threads = _validate.threads(num_threads, self._num_threads, len(rows))
+        filters = _filter.handles(self, filter, len(rows))
+        exact = ef_search is None
+        found = self._core.planned_search(
+            rows, k, ef_search or 1, filters, exact, threads, None if len(rows) == 1 else ignore
+        )
+        return _result.reported(self.metric, *found) if report else self._wrap(found[:2])
+
+    def _picked(
+        self,
+        rows: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filter: FilterLike,
+        caps: tuple[int | None, ArrayLike | None, float | None],
+        report: bool,
+        num_threads: int | None,
+    ) -> SearchResult:
+        most, groups, diversity = caps
+        if (most is None) != (groups is None):
+            raise ParameterError("expected max_per_group and groups, got one of them")
+        threads = _validate.threads(num_threads, self._num_threads, len(rows))
+        weight = 0.0 if diversity is None else _pick.diversity(diversity)
+        core = self._core
+        by_group = None
+        if most is not None and groups is not None:
+            by_group = _pick.Groups(core, groups, most)
+        filters = _filter.handles(self, filter, len(rows))
+
+        def search(places: NDArray[np.int64], width: int) -> _pick.Found:
+            own = filters if len(filters) < 2 else [filters[place] for place in places]
+            asked = np.ascontiguousarray(rows[places])
+            return core.planned_search(asked, width, ef_search, own, False, threads, ignore)
+
+        found = _pick.pick(core, search, len(rows), k, by_group, weight)
+        return _result.reported(self.metric, *found) if report else self._wrap(found[:2])
+
+    def range_search(
+        self,
+        queries: ArrayLike,
+        radius: float,
+        *,
+        ef_search: int | None = None,
+        exact: bool = False,
+        filter: FilterLike = None,
+        num_threads: int | None = None,
+    ) -> RangeResult:
+        """Find all labels nearer to each query than a radius.
+
+        Parameters
+        ----------
+        queries : array_like of shape (n_queries, dim) or (dim,)
+            As in `add`.
+        radius : float
+            Labels whose distance is less than this are returned; a distance equal to it is
+            not within.
+        ef_search : int, optional
+            Nodes beyond the radius that the search goes on over, so that it finds what
+            does not hang together within; the index's own by default.
+        exact : bool
+            Compare with every vector.
+        filter : Filter, array_like or callable, optional
+            As in `search`.
+        num_threads : int, optional
+
+        Returns
+        -------
+        RangeResult
+            ``lims``, ``labels`` and ``distances``: the hits of query i stand at
+            ``lims[i]:lims[i + 1]``, nearest first.
+
+        Raises
+        ------
+        DimensionError, DtypeError, NonFiniteError, ZeroVectorError
+            As in `search`.
+        ParameterError
+            `radius` is not a number, or another argument is out of range.
+
+        Examples
+        --------
+        >>> import annx
+        >>> index = annx.Index(2)
+        >>> _ = index.add([[0, 0], [3, 4], [6, 8]])
+        >>> lims, labels, distances = index.range_search([[0, 0], [6, 8]], radius=26)
+        >>> lims
+        array([0, 2, 4])
+        >>> labels
+        array([0, 1, 2, 1])
+        """
+        rows = to_rows(queries, self._config.dim, self._config.input_codec)
+        within = _validate.number(radius, "radius")
+        if ef_search is None:
+            ef_search = self._ef_search
+        ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
+        threads = _validate.threads(num_threads, self._num_threads, len(rows))
+        filters = _filter.handles(self, filter, len(rows))
+        return RangeResult(
+            *self._core.range_search(rows, within, ef_search, filters, bool(exact), threads, ignore)
+        )
+
     def exact_search(
-        self, queries: ArrayLike, k: int = 10, *, num_threads: int | None = None
+        self,
+        queries: ArrayLike,
+        k: int = 10,
+        *,
+        filter: FilterLike = None,
+        report: bool = False,
+        num_threads: int | None = None,
     ) -> SearchResult:
         """Find the k nearest labels by comparing with every stored vector.
 
@@ -336,12 +371,14 @@ class Index(Persisted, Tunable):
         ----------
         queries : array_like of shape (n_queries, dim) or (dim,)
         k : int
+        filter, report
+            As in `search`.
         num_threads : int, optional
 
         Returns
         -------
         SearchResult
-            As of `search`; equal distances in order of insertion.
+            As of `search`; equal distances in the order of `labels`.
 
         Raises
         ------
@@ -358,6 +395,8 @@ class Index(Persisted, Tunable):
         """
         rows = to_rows(queries, self._config.dim, self._config.input_codec)
         k = _validate.integer(k, "k", 1, MAX_ROWS)
+        if filter is not None or report:
+            return self._planned(rows, k, None, filter, report, num_threads)
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
         return self._wrap(self._core.exact_search(rows, k, threads, ignore))
 
@@ -394,19 +433,3 @@ class Index(Persisted, Tunable):
         if self._config.codec == "bf16":
             rows = (rows.astype(np.uint32) << 16).view(np.float32)
         return rows[0] if np.ndim(labels) == 0 else rows
-
-    def _refuse_taken(self, labels: NDArray[np.int64]) -> None:
-        taken = self._core.contains(labels)
-        if taken.any():
-            raise LabelError(f"label {labels[np.argmax(taken)]} is already in the index")
-        # The core looks for repeats too, but a codec would have been chosen by then.
-        ordered = np.sort(labels)
-        twice = ordered[1:] == ordered[:-1]
-        if twice.any():
-            raise LabelError(f"label {ordered[np.argmax(twice)]} is given twice")
-
-    def _number(self, n: int) -> NDArray[np.int64]:
-        first = self._next_label
-        if first + n - 1 > _MAX_LABEL:
-            raise LabelError(f"no {n} labels are left above the highest, {first - 1}; pass labels")
-        return np.arange(first, first + n, dtype=np.int64)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from data import clustered, recall, truth_of, vectors
-from test_graph import check_graph
+from graphs import check_graph
 
 import annx
 

@@ -49,3 +49,23 @@ def test_golden_file(backend, path):
         )
     assert index.info()["graph"]["twins"] == 10
     assert len(index.add(x[:3], [1, 2, 3])) == 3
+
+
+@pytest.mark.parametrize("name", ["reference", "native"])
+def test_golden_file_with_removed_rows(use_backend, name):
+    use_backend(name)
+    path = FOLDER / "removed" / "v1_l2_f32.annx"
+    index = annx.load(path)
+    kept = np.concatenate([make.labels()[:5], make.labels()[48:]])
+    assert sorted(index.labels.tolist()) == sorted([*kept.tolist(), 1, 2, 3])
+    x = make.vectors("f32")
+    assert np.array_equal(index.get(kept), np.concatenate([x[:5], x[48:]]))
+    assert np.array_equal(index.get([1, 2, 3]), x[10:13])
+    if name == "native":
+        assert index.to_bytes() == path.read_bytes()
+        graph = index.info()["graph"]
+        assert graph["dead"] > 0 and graph["free"] > 0
+    hits = index.search(x[:5], k=len(index), ef_search=100)
+    rows = index.get(index.labels).astype(np.float64)
+    want = np.sort(all_distances("l2", x[:5].astype(np.float64), rows), axis=1)
+    np.testing.assert_allclose(hits.distances, want, rtol=2e-5, atol=1e-3)

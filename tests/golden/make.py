@@ -63,6 +63,16 @@ def options(name):
     return {"metric": metric, "codec": codec} | keep
 
 
+def removed():
+    """An index with dead rows, free slots and rows in slots that were free."""
+    index = annx.Index(DIM, "l2", codec="f32", M=3, ef_construction=20, seed=7)
+    index.add(vectors("f32"), labels())
+    index.remove(labels()[5:45])
+    index.add(vectors("f32")[10:13], [1, 2, 3])
+    index.remove(labels()[45:48])
+    return index
+
+
 def main(folder):
     for name, codec in FILES.items():
         path = Path(folder) / f"v1_{name}.annx"
@@ -72,6 +82,9 @@ def main(folder):
         index.ef_search = 33
         index.add(vectors(codec), labels())
         index.save(path)
+    path = Path(folder) / "removed" / "v1_l2_f32.annx"
+    if not path.exists():
+        removed().save(path)
 
 
 if __name__ == "__main__":

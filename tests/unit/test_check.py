@@ -21,9 +21,24 @@ def links_of(state):
     return state.links
 
 
+def free(row, content=0):
+    """Make a slot free, whatever leads to it."""
+
+    def apply(state):
+        state.labels[row] = -1
+        state.links[row] = NO_LINK
+        state.rows[row] = content
+        state.norms[row] = 0
+
+    return apply
+
+
 HOSTILE = {
     "label_twice": (change(lambda s: s.labels, 2, 5), "label 5 appears twice"),
-    "label_reserved": (change(lambda s: s.labels, 2, -1), "label of row 2: -1 is reserved"),
+    "removed_twin": (change(lambda s: s.labels, 5, -1), "row 5: a free slot is not zero"),
+    "removed_representative": (change(lambda s: s.labels, 4, -1), "twin 0: its .* was removed"),
+    "removed_all": (change(lambda s: s.labels, slice(None), -1), "labels: expected a row that"),
+    "free_linked": (free(0), "links of row 1: a link to a twin or a free slot"),
     "link_range": (change(links_of, (0, 0), 6 | TREE_FLAG), "links of row 0: .*out of range"),
     "link_far": (change(links_of, (0, 1), 2**30 - 1), "links of row 0: .*out of range"),
     "link_self": (change(links_of, (2, 2), 2), "links of row 2: a link to itself"),
@@ -41,8 +56,9 @@ HOSTILE = {
     "norm_nan": (change(lambda s: s.norms, 3, np.nan), "row 3: norm is not positive"),
     "norm_zero": (change(lambda s: s.norms, 3, 0), "row 3: norm is not positive"),
     "twin_range": (change(lambda s: s.twins, (0, 0), 6), "twin 0: row out of range"),
-    "twin_later": (change(lambda s: s.twins, 0, (4, 5)), "twin 0: .*not an earlier row"),
-    "twin_of_itself": (change(lambda s: s.twins, 0, (5, 5)), "twin 0: .*not an earlier row"),
+    "twin_of_none": (change(lambda s: s.twins, (0, 1), 6), "twin 0: .*out of range"),
+    "twin_linked": (change(lambda s: s.twins, 0, (4, 5)), "links of row 3: a link to a twin"),
+    "twin_of_itself": (change(lambda s: s.twins, 0, (5, 5)), "twin 0: .* is a twin"),
     "twin_unequal": (change(lambda s: s.twins, (0, 1), 3), "twin 0: differs from its repr"),
     "down_order": (change(lambda s: s.levels[0].down, 1, 4), "level 1, node 2: .*in order"),
     "down_range": (change(lambda s: s.levels[0].down, 2, 6), "level 1, node 2: no such node"),
@@ -65,6 +81,31 @@ def test_hostile_content(apply, text):
     apply(state)
     with pytest.raises(FormatError, match=text):
         _format.loads(dump(config, state))
+
+
+def test_a_free_slot_is_empty():
+    config, state = sample()
+    state.twins = np.empty((0, 2), np.uint32)
+    for content, text in [(0, None), (1, "row 5: a free slot is not zero")]:
+        free(5, content)(state)
+        if text is None:
+            assert _format.loads(dump(config, state)).state.labels[5] == -1
+        else:
+            with pytest.raises(FormatError, match=text):
+                _format.loads(dump(config, state))
+
+
+def test_the_flag_of_removal_must_be_right():
+    config, state = sample()
+    for flag in (0, 1):
+        data = bytearray(dump(config, state))
+        data[16] = 1 - flag
+        data[12:16] = b"0000"
+        head = bytes(data[: 80 + 32 * data[24]])
+        data[: len(head)] = _format._with_crc(head)
+        with pytest.raises(FormatError, match="feature flag 1"):
+            _format.loads(bytes(data))
+        state.labels[0] = -1
 
 
 def test_hostile_scale():

@@ -52,6 +52,8 @@ def test_info_is_plain_and_complete():
         "tree_edges": 1,
         "occluded_share": 0.0,
         "twins": 1,
+        "dead": 0,
+        "free": 0,
     }
     memory = info["memory"]
     assert memory["total"] == sum(value for part, value in memory.items() if part != "total")

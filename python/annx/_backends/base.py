@@ -42,6 +42,13 @@ SLOT_MASK = np.uint32((1 << 30) - 1)
 #: Most rows that one index holds.
 MAX_ROWS = (1 << 30) - 2
 
+#: How a query was answered, by its number in a report: every row that passes was compared;
+#: a beam through the graph; a beam over the rows that pass, reached over the others; a beam
+#: stalled, and every row that passes was compared.
+PLANS = ("scan", "graph", "two-hop", "fallback")
+#: Why there are fewer than k hits: there are not; the index has fewer rows; fewer rows pass.
+SHORT = ("", "rows", "filter")
+
 #: Called between batches of a long operation, on the calling thread and with the
 #: GIL held, with the number of rows finished. What it raises ends the operation.
 Poll = Callable[[int], None]
@@ -164,10 +171,12 @@ class State:
     links : ndarray of shape (n, 2 * M), uint32
         Level 0: ``slot | flags``, used entries first, padded with ``NO_LINK``.
     labels : ndarray of shape (n,), int64
+        -1 where the row was removed. If such a row still has links, searches pass
+        through it; otherwise its slot is free and nothing leads there.
     norms : ndarray of shape (n,), float32, or None
         |row| before it was made a unit vector (where ``Config.has_norms``).
     twins : ndarray of shape (t, 2), uint32
-        (slot, representative): rows equal byte for byte to an earlier row. They
+        (slot, representative): rows equal byte for byte to another row. They
         take no part in the graph (their links are empty) and are found through
         their representative. Sorted by slot.
     levels : list of Level
@@ -222,13 +231,37 @@ class Core(Protocol):
         *,
         num_threads: int,
         poll: Poll | None = None,
-    ) -> int:
-        """Append rows and return the slot of the first.
+        upsert: bool = False,
+    ) -> None:
+        """Store rows: in free slots, the lowest first, then in new ones.
 
         ``labels=None`` numbers on from the highest label so far (0 in an empty
-        index). Labels must be new and distinct; otherwise
-        :class:`~annx.errors.LabelError`, and nothing has changed. When `poll`
-        raises, the rows finished so far stay, the others were never there.
+        index). Labels must be distinct and, unless `upsert`, new; otherwise
+        :class:`~annx.errors.LabelError`, and nothing has changed. With `upsert`, a
+        row of a label that is there takes the other's place: a search sees one of them,
+        never both and never none. When `poll` raises, the rows finished so far stay, the
+        others were never there.
+        """
+
+    def remove(self, labels: NDArray[np.int64], num_threads: int, poll: Poll | None = None) -> None:
+        """Remove rows: no search that begins after this returns finds them.
+
+        Their slots become free once nothing in the graph leads to them, which this and
+        later changes see to in batches. Raises ``LabelError``, and changes nothing, if a
+        label is missing or given twice. When `poll` raises, all labels are removed and
+        the graph is valid, if not mended.
+        """
+
+    def compact(self, num_threads: int, poll: Poll | None = None) -> None:
+        """Number the slots anew, without free ones and in the same order.
+
+        Gives their memory back. What `poll` raises leaves everything as it was.
+        """
+
+    def repair(self, seconds: float, num_threads: int, poll: Poll | None = None) -> int:
+        """Take dead rows out of the graph and mend its tree, for so long at most.
+
+        Returns the number of parts that are still cut off from the rest.
         """
 
     def search(
@@ -251,6 +284,56 @@ class Core(Protocol):
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Like `search`, by comparing with every row; ties by insertion order."""
 
+    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> object:
+        """What `planned_search` takes to return these labels alone, or none of them.
+
+        Labels come in any order; repeated and unknown ones do no harm. The filter goes on
+        to mean the same labels whatever is added and removed after.
+        """
+
+    def planned_search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """Search among the rows that pass a filter, and say how.
+
+        `filters` are none, one for all queries, or one for each. With `exact` every row
+        that passes is compared, ties by slot.
+
+        Returns
+        -------
+        labels, distances
+            As of `search`.
+        reports : ndarray of shape (n_queries, 4), int64
+            Plan (:data:`PLANS`), nodes expanded, distances computed, and why there are
+            fewer than k hits (:data:`SHORT`).
+        """
+
+    def range_search(
+        self,
+        queries: NDArray[Any],
+        radius: float,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Find rows that pass and whose distance is less than `radius`.
+
+        Returns
+        -------
+        lims : ndarray of shape (n_queries + 1,), int64
+            The hits of query i stand at ``lims[i]:lims[i + 1]``, nearest first.
+        labels, distances : ndarray of shape (lims[-1],)
+        """
+
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """Rows of shape (n, columns) as given to `add`, or as near as they are kept.
 
@@ -260,7 +343,7 @@ class Core(Protocol):
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]: ...
 
     def labels(self) -> NDArray[np.int64]:
-        """Labels by slot, a copy."""
+        """Labels by slot, of those that have one; a copy."""
 
     def export_state(self) -> State:
         """A consistent copy of everything."""

@@ -41,7 +41,7 @@ from annx._backends.numba_lock import TurnLock
 from annx._backends.numba_search import search_block
 from annx._backends.numba_state import export_state, import_state
 from annx._backends.numba_work import aside, run
-from annx.errors import CapacityError, LabelError
+from annx.errors import BackendError, CapacityError, LabelError
 
 _LAST_LABEL = int(np.iinfo(np.int64).max)
 
@@ -103,15 +103,18 @@ class NumbaCore:
         *,
         num_threads: int,
         poll: Poll | None = None,
-    ) -> int:
+        upsert: bool = False,
+    ) -> None:
         """See `Core`. One thread inserts, whatever `num_threads` says."""
+        if upsert and labels is not None and self.contains(labels).any():
+            raise _cannot("replace rows")
         with self._adding:
             first, count = len(self), len(rows)
             if count > MAX_ROWS - first:
                 raise CapacityError(f"expected at most {MAX_ROWS} rows, got {first} + {count}")
             labels = self._new_labels(labels, count)
             if count == 0:
-                return first
+                return
             self._make_room(first, labels)
             store, originals = self._store, self._originals
             ef = min(self._config.ef_construction, len(store.labels))
@@ -129,7 +132,18 @@ class NumbaCore:
                 self._idle.append(scratch)
 
             run(work, count, 1, poll)
-            return first
+
+    def remove(self, labels: NDArray[np.int64], num_threads: int, poll: Poll | None = None) -> None:
+        """See `Core`."""
+        if len(labels):
+            raise _cannot("remove rows")
+
+    def compact(self, num_threads: int, poll: Poll | None = None) -> None:
+        """See `Core`. There is nothing to give back."""
+
+    def repair(self, seconds: float, num_threads: int, poll: Poll | None = None) -> int:
+        """See `Core`."""
+        raise _cannot("repair")
 
     def search(
         self,
@@ -179,6 +193,36 @@ class NumbaCore:
         run(work, len(prepared), num_threads, poll)
         return labels, dists
 
+    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> object:
+        """See `Core`."""
+        raise _cannot("filter")
+
+    def planned_search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """See `Core`."""
+        raise _cannot("filter or report")
+
+    def range_search(
+        self,
+        queries: NDArray[Any],
+        radius: float,
+        ef_search: int,
+        filters: list[object],
+        exact: bool,
+        num_threads: int,
+        poll: Poll | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """See `Core`."""
+        raise _cannot("search a range")
+
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """See `Core`."""
         with self._lock.reading():
@@ -206,6 +250,8 @@ class NumbaCore:
 
     def import_state(self, state: State) -> None:
         """See `Core`."""
+        if (state.labels == -1).any() or (state.twins[:, 1] > state.twins[:, 0]).any():
+            raise _cannot("open files with removed rows")
         with self._adding, self._lock.writing():
             self._store, self._originals, self._graph = import_state(self._config, state)
             labels = self._store.labels
@@ -326,6 +372,10 @@ class NumbaCore:
         if len(scratch.marks) < capacity or len(scratch.pool_dist) < ef:
             return new_scratch(self._config, capacity, ef)
         return scratch
+
+
+def _cannot(what: str) -> BackendError:
+    return BackendError(f"the Numba backend cannot {what} yet; the native one can")
 
 
 def _row_bytes(store: Store) -> int:
