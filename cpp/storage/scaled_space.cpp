@@ -98,6 +98,10 @@ class ScaledSpace : public Space {
   // The query as it came, not its codes.
   void sharper(const Query& query, const std::byte* base, std::size_t pitch, const Slot* slots,
                std::size_t count, float* out) const noexcept override {
+    if (!more_) {
+      distances(query, base, pitch, slots, count, out);
+      return;
+    }
     const auto* rotated = reinterpret_cast<const float*>(
         static_cast<const std::byte*>(query.data) + stride());
     const float twice = metric() == Metric::kL2 ? kRoot2 : 1.0F;

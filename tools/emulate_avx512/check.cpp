@@ -219,9 +219,57 @@ void check(const char* name, const Kernel& kernel, Metric metric, Type type, Val
   compare(name, "guard", metric, type, dim, out[count], {-7.0, 0}, counts);
 }
 
+// Codes of edges and of 10 bits. Whatever the instruction set, estimates are the floats of the
+// scalar kernel, which tests/conformance/test_edge_kernels.py compares with NumPy.
+void check_codes(const char* name, const KernelTable& table, Random& random, Counts& counts) {
+  const auto fill = [&](std::vector<unsigned char>& bytes, unsigned most) {
+    for (unsigned char& b : bytes) b = static_cast<unsigned char>(random.bits() % (most + 1));
+  };
+  for (const std::size_t groups : {1, 2, 3, 9, 10, 11, 20, 21, 32, 63}) {
+    for (unsigned bits = 1; bits <= 2; ++bits) {
+      const Estimate estimate = table.estimate[bits - 1];
+      if (estimate == nullptr) continue;
+      std::vector<unsigned char> query(groups * (bits == 1 ? 64 : 16));
+      std::vector<unsigned char> edges(128 + groups * 64 * bits);
+      fill(query, 255);
+      fill(edges, 255);
+      for (unsigned j = 0; j < 32; ++j) {
+        // Factors of an ordinary size, in either half.
+        const std::uint32_t factors = 0x3f80'3f80U + (random.bits() & 0x80ff'80ffU);
+        std::memcpy(&edges[4 * j], &factors, 4);
+      }
+      float got[32], want[32];
+      const EdgeQuery asked{query.data(), 0.01f, -3.0f};
+      const std::uint32_t mask = estimate(asked, edges.data(), groups, 2.0f, 0.5f, 1.0f, got);
+      const std::uint32_t wanted =
+          kScalar.estimate[bits - 1](asked, edges.data(), groups, 2.0f, 0.5f, 1.0f, want);
+      counts.compared += 33;
+      std::size_t wrong = mask != wanted;
+      for (unsigned j = 0; j < 32; ++j) wrong += std::memcmp(&got[j], &want[j], 4) != 0;
+      counts.wrong += wrong;
+      if (wrong != 0) std::printf("%s: %u-bit estimates of %zu groups\n", name, bits, groups);
+    }
+  }
+  for (std::size_t dim = 1; table.fine != nullptr && dim < 200; ++dim) {
+    std::vector<unsigned char> high(dim), low((dim + 15) / 16 * 4);
+    std::vector<float> query(dim);
+    fill(high, 255);
+    fill(low, 255);
+    for (float& x : query) x = static_cast<float>(random.bits() % 2001) / 1000 - 1;
+    const auto* codes = reinterpret_cast<const std::int8_t*>(high.data());
+    const float got = table.fine(query.data(), codes, low.data(), dim);
+    const float want = kScalar.fine(query.data(), codes, low.data(), dim);
+    ++counts.compared;
+    if (std::abs(got - want) <= 1e-4f * 512 * static_cast<float>(dim)) continue;
+    ++counts.wrong;
+    std::printf("%s: fine dot of dim %zu\n", name, dim);
+  }
+}
+
 Counts check_table(const char* name, const KernelTable& table) {
   Random random;
   Counts counts;
+  check_codes(name, table, random, counts);
   for (std::size_t dim = 1; dim <= kLastDim; ++dim) {
     for (const Values values : {Values::kEven, Values::kWild}) {
       for (unsigned t = 0; t < kTypes; ++t) {
