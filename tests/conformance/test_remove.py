@@ -18,7 +18,7 @@ STORED = [
 ]
 
 
-@pytest.fixture(params=["reference", "native"])
+@pytest.fixture(params=["reference", "native", "numba"])
 def living(request, use_backend):
     """Backends that remove."""
     return use_backend(request.param)
@@ -169,8 +169,7 @@ def test_twins_come_and_go(living, rng):
     check_graph(index)
 
 
-def test_slots_are_used_again(use_backend, rng):
-    use_backend("native")
+def test_slots_are_used_again(engine, rng):
     x = vectors(rng, 2000, 16, "f32")
     index = annx.Index(16)
     index.add(x)
@@ -185,8 +184,7 @@ def test_slots_are_used_again(use_backend, rng):
     check_graph(index)
 
 
-def test_dead_rows_are_few_and_nothing_leads_to_free_slots(use_backend, rng):
-    use_backend("native")
+def test_dead_rows_are_few_and_nothing_leads_to_free_slots(engine, rng):
     x = vectors(rng, 3000, 16, "f32")
     index = annx.Index(16, M=6)
     index.add(x)
@@ -220,8 +218,7 @@ def test_compact_gives_memory_back(living, rng):
     check_graph(index)
 
 
-def test_recall_survives_churn(use_backend, rng):
-    use_backend("native")
+def test_recall_survives_churn(engine, rng):
     x, queries = vectors(rng, 3000, 24, "f32"), vectors(rng, 100, 24, "f32")
     index = annx.Index(24, codec="f32", ef_construction=100)
     index.add(x)
@@ -256,8 +253,7 @@ def test_what_was_removed_survives_a_file(living, codec, metric, keep, rng):
     check_graph(again)
 
 
-def test_any_number_of_threads_removes_alike(use_backend, rng):
-    use_backend("native")
+def test_any_number_of_threads_removes_alike(engine, rng):
     x = vectors(rng, 2500, 16, "f32")
     x[1000:1100] = x[0]
     picks = rng.permutation(2500)
@@ -271,21 +267,3 @@ def test_any_number_of_threads_removes_alike(use_backend, rng):
         index.compact(num_threads=threads)
         results.add((middle, index.to_bytes()))
     assert len(results) == 1
-
-
-def test_numba_says_what_it_cannot_do(use_backend, rng):
-    use_backend("native")
-    index = annx.Index(4)
-    index.add(vectors(rng, 50, 4, "f32"))
-    index.remove(3)
-    data = index.to_bytes()
-    use_backend("numba")
-    with pytest.raises(annx.BackendError, match="removed rows"):
-        annx.Index.from_bytes(data)
-    index = annx.Index(4)
-    index.add(vectors(rng, 5, 4, "f32"))
-    with pytest.raises(annx.BackendError, match="remove"):
-        index.remove(3)
-    with pytest.raises(annx.BackendError, match="replace"):
-        index.update(3, [1, 2, 3, 4])
-    assert len(index) == 5
