@@ -131,6 +131,9 @@ class ReferenceCore:
             self._coded = self._coded[kept]
         self._labels = self.labels()[kept].tolist()
 
+    def repair(self, seconds, num_threads, poll=None):
+        return 0
+
     def compact(self, num_threads, poll=None):
         pass
 

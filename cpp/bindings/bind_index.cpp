@@ -115,6 +115,12 @@ class Core {
     index_.compact(num_threads, check_signals);
   }
 
+  std::size_t repair(double seconds, std::size_t num_threads, const py::object& poll) {
+    const Poll check_signals = make_poll(poll);
+    const py::gil_scoped_release release;
+    return index_.repair(seconds, num_threads, check_signals);
+  }
+
   py::tuple search(const py::array& queries, std::size_t k, std::size_t ef, std::size_t num_threads,
                    const py::object& poll) const {
     return run(queries, k,
@@ -383,6 +389,8 @@ void bind_index(py::module_& module) {
       .def("remove", &Core::remove, py::arg("labels"), py::arg("num_threads"),
            py::arg("poll") = py::none())
       .def("compact", &Core::compact, py::arg("num_threads"), py::arg("poll") = py::none())
+      .def("repair", &Core::repair, py::arg("seconds"), py::arg("num_threads"),
+           py::arg("poll") = py::none())
       .def("search", &Core::search, py::arg("queries"), py::arg("k"), py::arg("ef_search"),
            py::arg("num_threads"), py::arg("poll") = py::none())
       .def("exact_search", &Core::exact_search, py::arg("queries"), py::arg("k"),

@@ -121,6 +121,10 @@ class Graph {
   // a valid graph, the nodes still dead.
   void purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows, std::size_t num_threads,
              ScratchPool& scratches, Gate& gate, const std::function<void(double)>& poll);
+  // Makes the tree of level 0 span the live `nodes` again, if a file was not as it should be. Stops
+  // where `go_on` says so, and returns the number of trees that are left over.
+  std::size_t replant(const std::vector<Slot>& nodes, std::size_t rows, ScratchPool& scratches,
+                      Gate& gate, const std::function<bool()>& go_on);
   // Forgets all nodes.
   void reset() noexcept;
 

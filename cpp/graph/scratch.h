@@ -42,6 +42,10 @@ class ScratchPool {
     std::unique_ptr<Scratch> scratch_;
   };
 
+  // Keeps others out, for a fork.
+  void lock() noexcept { mutex_.lock(); }
+  void unlock() noexcept { mutex_.unlock(); }
+
   std::size_t bytes() {
     const std::lock_guard lock(mutex_);
     std::size_t total = 0;

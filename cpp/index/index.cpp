@@ -1,5 +1,6 @@
 #include "index/index.h"
 
+#include <memory>
 #include <string>
 
 #include "base/errors.h"
@@ -10,7 +11,22 @@ Index::Index(std::unique_ptr<const Space> space, std::unique_ptr<const Space> ex
     : vectors_(std::move(space)),
       originals_(exact ? std::make_optional<Vectors>(std::move(exact)) : std::nullopt),
       twins_(kept().space().stride()),
-      graph_(vectors_, options) {}
+      graph_(vectors_, options) {
+  enlist();
+}
+
+// With the gate closed there is neither a reader, nor a writer who changes what readers see.
+void Index::before_fork() noexcept {
+  gate_.lock();
+  scratch_.lock();
+}
+
+void Index::after_fork(bool in_child) noexcept {
+  scratch_.unlock();
+  gate_.unlock();
+  // Whoever held it is not in the child.
+  if (in_child) std::construct_at(&writer_);
+}
 
 std::size_t Index::size() const {
   const Gate::Reader reader(gate_);

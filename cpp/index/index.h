@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fork.h"
 #include "base/gate.h"
 #include "base/thread_pool.h"
 #include "base/types.h"
@@ -46,12 +48,13 @@ struct MemoryUse {
   std::size_t rows, originals, links, upper, labels, lookup, scratch;
 };
 
-class Index {
+class Index final : private Forkable {
  public:
   // The graph is walked in `space`; where `exact` is given, vectors are kept in it too, and the
   // nearest hits are compared again there. Both take the same input.
   Index(std::unique_ptr<const Space> space, std::unique_ptr<const Space> exact,
         const GraphOptions& options);
+  ~Index() { retire(); }
 
   const Space& space() const noexcept { return vectors_.space(); }
   const GraphOptions& options() const noexcept { return graph_.options(); }
@@ -75,6 +78,10 @@ class Index {
   void exact_search(const std::byte* queries, std::size_t count, std::size_t k,
                     std::size_t num_threads, const Poll& poll, Label* labels,
                     float* distances) const;
+
+  // Takes what is dead out of the graph and mends its tree, for some `seconds` at most. Returns the
+  // number of parts that are still cut off.
+  std::size_t repair(double seconds, std::size_t num_threads, const Poll& poll);
 
   // As search, or exact_search, of rows that pass: `filters` are one for all queries, one for each,
   // or none. Writes a report a query too.
@@ -124,8 +131,9 @@ class Index {
                   const std::function<void(double)>& poll);
   void make_room(std::size_t rows);
   void store(const std::byte* input, const std::vector<Slot>& slots, std::size_t num_threads);
-  // The writer has noted rows that no search sees yet; a fork may take place meanwhile.
   void recover();
+  void before_fork() noexcept override;
+  void after_fork(bool in_child) noexcept override;
 
   // remove.cpp
   void vacate(const std::vector<Slot>& slots);
@@ -169,16 +177,23 @@ class Index {
                    const Body& body) const {
     // Queries a task: enough to amortise a wake-up, few enough to spread over threads.
     constexpr std::size_t kTask = 16;
-    // Tasks between polls: some ten milliseconds of work on each thread.
-    const std::size_t round = kTask * num_threads * 8;
-    for (std::size_t first = 0; first < count; first += round) {
+    // Between polls there are as many queries as take some tens of milliseconds.
+    constexpr std::chrono::milliseconds kShort(10), kLong(40);
+    std::size_t round = kTask * num_threads;
+    for (std::size_t first = 0; first < count;) {
+      const auto start = std::chrono::steady_clock::now();
       const std::size_t end = std::min(count, first + round);
-      parallel_for((end - first + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+      const std::size_t task = std::clamp<std::size_t>(round / (4 * num_threads), 1, kTask);
+      parallel_for((end - first + task - 1) / task, num_threads, [&](std::size_t t) {
         ScratchPool::Lease lease(scratch_);
-        const std::size_t from = first + task * kTask;
-        for (std::size_t i = from; i < std::min(end, from + kTask); ++i) body(i, *lease);
+        const std::size_t from = first + t * task;
+        for (std::size_t i = from; i < std::min(end, from + task); ++i) body(i, *lease);
       });
       if (poll) poll(end);
+      first = end;
+      const auto taken = std::chrono::steady_clock::now() - start;
+      if (taken < kShort && round < 64 * kTask * num_threads) round *= 2;
+      if (taken > kLong && round > num_threads) round /= 2;
     }
   }
 
@@ -195,6 +210,7 @@ class Index {
   std::vector<Slot> free_;  // the lowest last
   // Changes with what labels the slots have, but for removed ones.
   std::size_t epoch_ = 1;
+  // The writer is at work on what searches do not see. A child of fork clears up after it.
   bool unfinished_ = false;
   mutable ScratchPool scratch_;
 };

@@ -1,5 +1,6 @@
 // Removing rows: at once for searches, from the graph in batches, from memory by compact().
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -110,6 +111,27 @@ void Index::purge(std::size_t num_threads, const std::function<void()>& poll) {
   free_.insert(free_.end(), dead.begin(), dead.end());
   std::sort(free_.begin(), free_.end(), std::greater());
   unfinished_ = false;
+}
+
+std::size_t Index::repair(double seconds, std::size_t num_threads, const Poll& poll) {
+  const std::lock_guard writer(writer_);
+  recover();
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  const auto tick = [&] {
+    if (poll) poll(0);
+  };
+  tidy(num_threads, tick);
+  purge(num_threads, tick);
+  std::vector<Slot> nodes;
+  for (std::size_t i = 0; i < size_; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    if (labels_.has(slot) && twins_.representative(slot) == slot) nodes.push_back(slot);
+  }
+  return graph_.replant(nodes, size_, scratch_, gate_, [&] {
+    tick();
+    return std::chrono::duration<double>(Clock::now() - start).count() < seconds;
+  });
 }
 
 void Index::compact(std::size_t num_threads, const Poll& poll) {

@@ -127,8 +127,8 @@ Index::Content Index::make(const IndexState& state) const {
 // With the gate closed.
 void Index::take(Content&& content, Slot entry) {
   content.labels.number_from(labels_.next());
-  vectors_ = std::move(content.vectors);
-  originals_ = std::move(content.originals);
+  vectors_.take(std::move(content.vectors));
+  if (originals_) originals_->take(std::move(*content.originals));
   labels_ = std::move(content.labels);
   twins_ = std::move(content.twins);
   size_ = content.slots;

@@ -17,6 +17,12 @@ class Vectors {
 
   // Without rows, over the same space.
   Vectors empty() const { return Vectors(space_); }
+  // The rows of another over the same space. The space stays, which others read meanwhile.
+  void take(Vectors&& other) noexcept {
+    rows_ = std::move(other.rows_);
+    norms_ = std::move(other.norms_);
+    capacity_ = other.capacity_;
+  }
 
   const Space& space() const noexcept { return *space_; }
   const std::byte* base() const noexcept { return rows_.data(); }

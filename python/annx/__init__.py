@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from annx._backends.select import Backend, backend, cpu_info
+from annx._explain import WhyNot
 from annx._filter import Filter
+from annx._health import HealthReport
 from annx._load import load
 from annx._result import RangeResult, ReportedResult, SearchReport, SearchResult
 from annx._tune import Tuning, TuningEntry
@@ -32,6 +34,7 @@ __all__ = [
     "DtypeError",
     "Filter",
     "FormatError",
+    "HealthReport",
     "Index",
     "LabelError",
     "NonFiniteError",
@@ -43,6 +46,7 @@ __all__ = [
     "Tuning",
     "TuningEntry",
     "TuningWarning",
+    "WhyNot",
     "ZeroVectorError",
     "__version__",
     "backend",

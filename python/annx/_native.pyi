@@ -40,6 +40,9 @@ class Core:
         poll: Callable[[int], None] | None = None,
     ) -> None: ...
     def compact(self, num_threads: int, poll: Callable[[int], None] | None = None) -> None: ...
+    def repair(
+        self, seconds: float, num_threads: int, poll: Callable[[int], None] | None = None
+    ) -> int: ...
     def search(
         self,
         queries: NDArray[Any],

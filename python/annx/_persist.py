@@ -19,6 +19,7 @@ class Persisted(Described):
     _capacity: int
     _keep: str
     _curves: _tune.Curves
+    _source: str
 
     def _set_up(
         self, core: Core, choice: _choose.Choice, ef_search: int, num_threads: int | None
@@ -96,6 +97,7 @@ class Persisted(Described):
             why = f"{stored.preset}: the first rows will decide"
         choice = _choose.Choice(stored.config, why)
         index._set_up(core, choice, stored.ef_search, num_threads)
+        index._source = "file"
         if stored.tuning is not None:
             index._curves = _tune.from_array(stored.tuning)
         return index

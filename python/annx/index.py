@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _choose, _filter, _pick, _result, _validate
+from annx import _choose, _filter, _fork, _pick, _result, _validate
 from annx._backends import select
 from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
 from annx._changes import Changeable
+from annx._explain import Explained
 from annx._filter import FilterLike
 from annx._persist import Persisted
 from annx._progress import ignore
@@ -21,7 +21,7 @@ from annx._rows import to_rows
 from annx.errors import ParameterError
 
 
-class Index(Changeable, Persisted, Tunable):
+class Index(Changeable, Explained, Persisted, Tunable):
     """An HNSW index of vectors, each under an int64 label.
 
     All methods may be called from any threads at the same time: a search sees every
@@ -121,8 +121,8 @@ class Index(Changeable, Persisted, Tunable):
         self._num_threads = num_threads
         self._next_label = None
         self._least_label = 0
-        self._adding = Lock()
-        self._tuning = RLock()
+        self._source = "memory"
+        _fork.renew(self)
         self._use(core, choice)
 
     def _use(self, core: Core, choice: _choose.Choice) -> None:

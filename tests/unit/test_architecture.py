@@ -26,12 +26,14 @@ CPP_BELOW = {
 
 # Modules of annx, from the bottom to the top; each may import from its own line or above.
 PYTHON_LAYERS = [
-    {"errors", "_version"},
+    {"errors", "_fork", "_version"},
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
-    {"_check", "_format", "_health", "_describe", "_choose", "_sample", "_result"},
+    {"_check"},
+    {"_format", "_health", "_choose", "_sample", "_result"},
+    {"_describe"},
     {"_filter", "_persist", "_pick", "_tune"},
-    {"_changes", "_recall"},
+    {"_changes", "_explain", "_recall"},
     {"index"},
     {"_load"},
     {"datasets", "__init__"},

@@ -246,6 +246,12 @@ class Core(Protocol):
         Gives their memory back. What `poll` raises leaves everything as it was.
         """
 
+    def repair(self, seconds: float, num_threads: int, poll: Poll | None = None) -> int:
+        """Take dead rows out of the graph and mend its tree, for so long at most.
+
+        Returns the number of parts that are still cut off from the rest.
+        """
+
     def search(
         self,
         queries: NDArray[Any],
