@@ -100,4 +100,4 @@ def distances(config, query, rows):
         turned = (codes_of(config, coded) * factors_of(config, coded)[1][:, None])[0]
     lengths, steps = factors_of(config, rows)
     dots = steps * (codes_of(config, rows) @ turned)
-    return (x @ x) + lengths - 2 * dots if config.metric == "l2" else 1 - dots
+    return np.maximum((x @ x) + lengths - 2 * dots, 0) if config.metric == "l2" else 1 - dots

@@ -157,11 +157,17 @@ def _wide_distance(store: Store, query: Any, i: int, scale: np.float32, s: int) 
 
 
 @inlined
+def _positive(store: Store, distance: Any) -> np.float32:
+    """Rounding may take a small squared distance below 0."""
+    return np.float32(0) if store.metric == L2 and distance < 0 else np.float32(distance)
+
+
+@inlined
 def _scaled_distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.float32:
     offset, step = scale_of(store, s)
     dot = np.float32(_int_dot(query, i, store.rows, s, store.codes))
     offset = np.float32(scale[0] + offset)
-    return np.float32(offset - np.float32(np.float32(scale[1] * step) * dot))
+    return _positive(store, np.float32(offset - np.float32(np.float32(scale[1] * step) * dot)))
 
 
 @inlined
@@ -184,7 +190,7 @@ def _fine_distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.f
     offset, step = scale_of(store, s)
     offset = np.float32(scale[0] + offset)
     dot = _fine_dot(query, i, store, s)
-    return np.float32(offset - np.float32(np.float32(scale[1] * step) * dot))
+    return _positive(store, np.float32(offset - np.float32(np.float32(scale[1] * step) * dot)))
 
 
 @inlined
