@@ -11,7 +11,7 @@ import annx
 SHARES = (0.9, 0.5, 0.2, 0.05, 0.003, 0.0)
 
 
-@pytest.fixture(params=["reference", "native"])
+@pytest.fixture(params=["reference", "native", "numba"])
 def filtering(request, use_backend):
     """Backends that filter."""
     return use_backend(request.param)
@@ -137,8 +137,7 @@ def test_twins_pass_one_by_one(filtering, rng):
 
 @pytest.mark.parametrize("codec", ["f32", "sq8", "auto"])
 @pytest.mark.parametrize("kind", ["random", "near", "far"])
-def test_recall_at_every_selectivity(use_backend, codec, kind, rng):
-    use_backend("native")
+def test_recall_at_every_selectivity(engine, codec, kind, rng):
     x, _ = clustered(rng, 12000, 32, clusters=300, spread=0.5)
     queries, _ = clustered(rng, 40, 32, clusters=40, spread=1.0)
     index = built(x, codec=codec, ef_search=64)
@@ -171,7 +170,7 @@ def test_report(filtering, rng):
     report = hits.report
     assert all(len(field) == 4 for field in report)
     assert (report.distances > 0).all() and (report.short == "").all()
-    if filtering == "native":
+    if filtering != "reference":
         assert set(report.plan) == {"graph"} and not report.exact.any()
         assert (report.visited > 0).all() and (report.distances < 3000).all()
     few = index.search(x[:2], k=5, filter=[0, 3], report=True).report

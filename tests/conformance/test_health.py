@@ -12,7 +12,7 @@ from annx import _format
 from annx._backends.base import NO_LINK, SLOT_MASK, TREE_FLAG
 
 
-@pytest.fixture(params=["reference", "native"])
+@pytest.fixture(params=["reference", "native", "numba"])
 def living(request, use_backend):
     return use_backend(request.param)
 
@@ -67,8 +67,7 @@ def cut_off(index, picks):
 
 
 @pytest.mark.parametrize("count", [1, 5, 60])
-def test_what_is_cut_off_is_found_and_joined(use_backend, count, rng):
-    use_backend("native")
+def test_what_is_cut_off_is_found_and_joined(engine, count, rng):
     x = vectors(rng, 800, 8, "f32")
     whole = annx.Index(8, codec="f32", M=4, ef_construction=20)
     whole.add(x, np.arange(800) * 2)
@@ -112,7 +111,7 @@ def test_why_not(living, rng):
     assert why.reason == "outranked" and why.rank == 2998 and why.distance > why.kth_distance
     assert index.why_not(x[7], far, filter=[7, 8]).reason == "filtered"
     assert index.why_not(x[7], far, filter=[7, far]).reason == "found"
-    if living == "native":
+    if living != "reference":
         hits = index.search(x, k=10, ef_search=10)
         exact = index.exact_search(x, k=10)
         for query in range(3000):

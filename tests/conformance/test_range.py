@@ -9,7 +9,7 @@ from data import PAIRS, all_distances, clustered, plain, vectors
 import annx
 
 
-@pytest.fixture(params=["reference", "native"])
+@pytest.fixture(params=["reference", "native", "numba"])
 def ranging(request, use_backend):
     """Backends that search a range."""
     return use_backend(request.param)
@@ -42,8 +42,7 @@ def test_all_within_the_radius(ranging, codec, metric, rng):
 
 
 @pytest.mark.parametrize("codec", ["f32", "sq8", "auto"])
-def test_the_graph_finds_what_is_within(use_backend, codec, rng):
-    use_backend("native")
+def test_the_graph_finds_what_is_within(engine, codec, rng):
     x, centres = clustered(rng, 12000, 32, clusters=60, spread=0.2)
     index = annx.Index(32, codec=codec)
     index.add(x)

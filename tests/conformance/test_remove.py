@@ -15,10 +15,15 @@ STORED = [
     ("sq8", "l2", "f16"),
     ("sq8", "cosine", "f32"),
     ("sq8", "ip", "none"),
+    ("sq10", "cosine", "auto"),
+    ("turbo", "l2", "auto"),
+    ("turbo", "ip", "f16"),
 ]
+#: Codecs that take float32 and may keep it.
+CODED = ("sq8", "sq10", "turbo")
 
 
-@pytest.fixture(params=["reference", "native"])
+@pytest.fixture(params=["reference", "native", "numba"])
 def living(request, use_backend):
     """Backends that remove."""
     return use_backend(request.param)
@@ -26,14 +31,14 @@ def living(request, use_backend):
 
 def built(x, codec, metric, keep="auto", **options):
     options = {"M": 5, "ef_construction": 30, "ef_search": 100} | options
-    keep = {"keep_vectors": keep} if codec == "sq8" else {}
+    keep = {"keep_vectors": keep} if codec in CODED else {}
     index = annx.Index(64, metric, codec=codec, **keep, **options)
     index.add(x)
     return index
 
 
 def rows_for(rng, n, codec):
-    return vectors(rng, n, 64, "f32" if codec == "sq8" else codec)
+    return vectors(rng, n, 64, "f32" if codec in CODED else codec)
 
 
 @pytest.mark.parametrize(("codec", "metric", "keep"), STORED)
@@ -122,7 +127,7 @@ def test_upsert_replaces(living, codec, metric, keep, rng):
     now = fresh.copy()
     now[:100] = x[:100]
     now[5] = fresh[5]
-    same = annx.Index(64, metric, codec=codec, **({"keep_vectors": keep} if codec == "sq8" else {}))
+    same = annx.Index(64, metric, codec=codec, **({"keep_vectors": keep} if codec in CODED else {}))
     same.add(now)
     assert np.array_equal(index.get(np.arange(500)), same.get(np.arange(500)))
     assert np.array_equal(np.sort(index.labels), np.arange(500))
@@ -169,8 +174,7 @@ def test_twins_come_and_go(living, rng):
     check_graph(index)
 
 
-def test_slots_are_used_again(use_backend, rng):
-    use_backend("native")
+def test_slots_are_used_again(engine, rng):
     x = vectors(rng, 2000, 16, "f32")
     index = annx.Index(16)
     index.add(x)
@@ -185,8 +189,7 @@ def test_slots_are_used_again(use_backend, rng):
     check_graph(index)
 
 
-def test_dead_rows_are_few_and_nothing_leads_to_free_slots(use_backend, rng):
-    use_backend("native")
+def test_dead_rows_are_few_and_nothing_leads_to_free_slots(engine, rng):
     x = vectors(rng, 3000, 16, "f32")
     index = annx.Index(16, M=6)
     index.add(x)
@@ -220,8 +223,7 @@ def test_compact_gives_memory_back(living, rng):
     check_graph(index)
 
 
-def test_recall_survives_churn(use_backend, rng):
-    use_backend("native")
+def test_recall_survives_churn(engine, rng):
     x, queries = vectors(rng, 3000, 24, "f32"), vectors(rng, 100, 24, "f32")
     index = annx.Index(24, codec="f32", ef_construction=100)
     index.add(x)
@@ -256,8 +258,7 @@ def test_what_was_removed_survives_a_file(living, codec, metric, keep, rng):
     check_graph(again)
 
 
-def test_any_number_of_threads_removes_alike(use_backend, rng):
-    use_backend("native")
+def test_any_number_of_threads_removes_alike(engine, rng):
     x = vectors(rng, 2500, 16, "f32")
     x[1000:1100] = x[0]
     picks = rng.permutation(2500)
@@ -271,21 +272,3 @@ def test_any_number_of_threads_removes_alike(use_backend, rng):
         index.compact(num_threads=threads)
         results.add((middle, index.to_bytes()))
     assert len(results) == 1
-
-
-def test_numba_says_what_it_cannot_do(use_backend, rng):
-    use_backend("native")
-    index = annx.Index(4)
-    index.add(vectors(rng, 50, 4, "f32"))
-    index.remove(3)
-    data = index.to_bytes()
-    use_backend("numba")
-    with pytest.raises(annx.BackendError, match="removed rows"):
-        annx.Index.from_bytes(data)
-    index = annx.Index(4)
-    index.add(vectors(rng, 5, 4, "f32"))
-    with pytest.raises(annx.BackendError, match="remove"):
-        index.remove(3)
-    with pytest.raises(annx.BackendError, match="replace"):
-        index.update(3, [1, 2, 3, 4])
-    assert len(index) == 5

@@ -149,7 +149,7 @@ def machine(codec, metric, keep, close):
 
 
 @pytest.mark.parametrize(("codec", "metric", "keep", "close"), STORED)
-@pytest.mark.parametrize("name", ["reference", "native"])
+@pytest.mark.parametrize("name", ["reference", "native", "numba"])
 def test_any_sequence_of_calls(use_backend, name, codec, metric, keep, close):
     use_backend(name)
     calm = settings(

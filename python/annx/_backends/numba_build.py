@@ -15,6 +15,8 @@ from annx._backends.numba_jit import entry, inner
 from annx._backends.numba_kernels import code_distance, distances, load, scale_of
 from annx._backends.numba_layout import (
     ENTRY,
+    LIVE,
+    NO_LABEL,
     ROWS,
     TOP,
     TOP_LABEL,
@@ -36,16 +38,16 @@ def level_of(seed: np.uint64, slot: int, M: int) -> int:
 
 
 @entry
-def count_upper(seed: np.uint64, start: int, stop: int, M: int) -> int:
-    """Nodes above level 0 that the slots from `start` to `stop` need at most."""
+def count_upper(seed: np.uint64, slots: NDArray[np.int64], M: int) -> int:
+    """Nodes above level 0 that slots need at most."""
     total = 0
-    for slot in range(start, stop):
+    for slot in slots:
         total += level_of(seed, slot, M)
     return total
 
 
 @inner
-def _select(
+def select(
     store: Store,
     slots: NDArray[np.uint32],
     nodes: NDArray[np.uint32],
@@ -125,7 +127,7 @@ def _reverse_upper(
             at -= 1
         scratch.batch_node[at] = moved
         scratch.batch_dist[at] = far
-    _select(
+    select(
         store,
         graph.upper_slot,
         scratch.batch_node,
@@ -145,7 +147,7 @@ def _reverse_upper(
 @inner
 def _link_upper(store: Store, graph: Graph, scratch: Scratch, node: int, count: int) -> None:
     links = graph.upper_links
-    _select(
+    select(
         store,
         graph.upper_slot,
         scratch.pool_node,
@@ -234,7 +236,7 @@ def _reverse_base(
 def _link_base(store: Store, graph: Graph, scratch: Scratch, slot: int, count: int) -> None:
     links = graph.links
     forward = links.shape[1] // 2
-    _select(
+    select(
         store,
         graph.upper_slot[:0],
         scratch.pool_node,
@@ -264,7 +266,22 @@ def _link_base(store: Store, graph: Graph, scratch: Scratch, slot: int, count: i
 
 
 @inner
-def _insert(store: Store, graph: Graph, scratch: Scratch, slot: int, level: int, ef: int) -> None:
+def _alive(store: Store, slots: NDArray[np.uint32], scratch: Scratch, count: int) -> int:
+    """Leave the nodes of the pool that are not dead, if there are any; return how many."""
+    alive = 0
+    for n in range(count):
+        node = scratch.pool_node[n]
+        if store.labels[slots[node] if slots.size else node] != NO_LABEL:
+            scratch.pool_node[alive] = node
+            scratch.pool_dist[alive] = scratch.pool_dist[n]
+            alive += 1
+    return alive if alive else count
+
+
+@inner
+def _insert(
+    store: Store, graph: Graph, scratch: Scratch, slot: int, level: int, ef: int, dead: bool
+) -> None:
     """Algorithm 1. The row of the slot is stored, and no earlier row equals it."""
     head = graph.head
     first = head[UPPER]
@@ -295,10 +312,14 @@ def _insert(store: Store, graph: Graph, scratch: Scratch, slot: int, level: int,
             )
             node = np.int64(graph.upper_down[scratch.pool_node[0]])
             dist = scratch.pool_dist[0]
+            if dead:
+                count = _alive(store, graph.upper_slot, scratch, count)
             _link_upper(store, graph, scratch, first + n, count)
         count = beam(
             store, graph.links, graph.upper_slot[:0], scratch, query, row, scale, node, dist, ef
         )
+        if dead:
+            count = _alive(store, graph.upper_slot[:0], scratch, count)
         _link_base(store, graph, scratch, slot, count)
     if level > top:
         head[TOP] = level
@@ -336,21 +357,35 @@ def insert_block(
     contents: NDArray[np.uint64],
     label_places: NDArray[np.uint32],
     seed: np.uint64,
-    stop: int,
+    slots: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    replaced: NDArray[np.int64],
+    dead: bool,
     ef: int,
 ) -> None:
-    """Insert stored rows up to slot `stop`, each wholly before it is counted."""
+    """Insert the stored rows of `slots` one by one, under `labels`.
+
+    `replaced` are the slots that these labels had, or -1; `dead` says whether there are
+    rows without a label.
+    """
     M = graph.upper_links.shape[1]
-    for slot in range(graph.head[ROWS], stop):
+    head = graph.head
+    for n in range(slots.size):
+        slot = slots[n]
         graph.links[slot, :] = NO_LINK
         first = find_or_insert_row(contents, raw, slot)
         if first >= 0:
             _add_twin(graph, slot, first)
         else:
-            _insert(store, graph, scratch, slot, level_of(seed, slot, M), ef)
+            _insert(store, graph, scratch, slot, level_of(seed, slot, M), ef, dead)
+        if replaced[n] >= 0:
+            store.labels[replaced[n]] = NO_LABEL
+        else:
+            head[LIVE] += 1
+        store.labels[slot] = labels[n]
         insert_label(label_places, store.labels, slot)
-        graph.head[TOP_LABEL] = max(graph.head[TOP_LABEL], store.labels[slot])
-        graph.head[ROWS] = slot + 1
+        head[TOP_LABEL] = max(head[TOP_LABEL], labels[n])
+        head[ROWS] = max(head[ROWS], slot + 1)
 
 
 def level_seed(seed: int) -> Any:

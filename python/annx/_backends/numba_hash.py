@@ -12,6 +12,8 @@ from annx._backends.numba_jit import entry, inner
 
 #: An unused place of the content table, whose entries are ``hash32 << 32 | slot``.
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+#: A place of the content table whose row has left. No slot is as high.
+LEFT = np.uint64(0xFFFFFFFFFFFFFFFE)
 #: Stands for the label table while labels are their own slots.
 EMPTY_PLACES = np.empty(0, np.uint32)
 #: Stands for the content table until the first insertion.
@@ -44,9 +46,14 @@ def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @inner
 def find_label(table: NDArray[np.uint32], labels: NDArray[np.int64], n: int, label: int) -> int:
-    """Slot of a label, or -1. Without a table, labels are their own slots."""
+    """Slot of a label, or -1. Without a table, labels are their own slots.
+
+    A table may lead to slots that have got other labels, or none, since.
+    """
+    if label == -1:
+        return -1
     if table.size == 0:
-        return label if 0 <= label < n else -1
+        return label if 0 <= label < n and labels[label] == label else -1
     last = np.uint64(table.size - 1)
     place = mix(np.uint64(label)) & last
     while table[place] != NO_LINK:
@@ -84,9 +91,16 @@ def insert_label(table: NDArray[np.uint32], labels: NDArray[np.int64], slot: int
 
 @entry
 def fill_labels(table: NDArray[np.uint32], labels: NDArray[np.int64], n: int) -> None:
-    """Enter the labels of the first `n` slots."""
+    """Enter the labels of the first `n` slots that have one."""
     for slot in range(n):
-        insert_label(table, labels, slot)
+        if labels[slot] != -1:
+            insert_label(table, labels, slot)
+
+
+@entry
+def enter_label(table: NDArray[np.uint32], labels: NDArray[np.int64], slot: int) -> None:
+    """Enter the label of one slot."""
+    insert_label(table, labels, slot)
 
 
 @inner
@@ -114,7 +128,7 @@ def find_or_insert_row(table: NDArray[np.uint64], raw: NDArray[np.uint8], slot: 
     entry = np.uint64((key >> _32) << _32) | np.uint64(slot)
     while table[place] != EMPTY:
         found = table[place]
-        if (found >> _32) == (entry >> _32):
+        if found != LEFT and (found >> _32) == (entry >> _32):
             other = np.int64(found & _LOW)
             if _equal(raw, other, slot):
                 return other
@@ -124,10 +138,25 @@ def find_or_insert_row(table: NDArray[np.uint64], raw: NDArray[np.uint8], slot: 
 
 
 @entry
-def fill_rows(table: NDArray[np.uint64], raw: NDArray[np.uint8], n: int) -> None:
-    """Enter the first `n` rows, each content once."""
-    for slot in range(n):
+def fill_rows(table: NDArray[np.uint64], raw: NDArray[np.uint8], slots: NDArray[np.int64]) -> None:
+    """Enter the rows of `slots`, each content once."""
+    for slot in slots:
         find_or_insert_row(table, raw, slot)
+
+
+@entry
+def forget_rows(
+    table: NDArray[np.uint64], raw: NDArray[np.uint8], slots: NDArray[np.int64]
+) -> None:
+    """Take out rows that are in the table, their bytes as they were."""
+    last = np.uint64(table.size - 1)
+    for slot in slots:
+        place = _content_hash(raw, slot, raw.shape[1]) & last
+        while table[place] != EMPTY:
+            if table[place] != LEFT and np.int64(table[place] & _LOW) == slot:
+                table[place] = LEFT
+                break
+            place = np.uint64(place + np.uint64(1)) & last
 
 
 def label_table(labels: NDArray[Any], n: int, rows: int) -> NDArray[np.uint32]:
@@ -137,8 +166,8 @@ def label_table(labels: NDArray[Any], n: int, rows: int) -> NDArray[np.uint32]:
     return table
 
 
-def content_table(raw: NDArray[Any], n: int, rows: int) -> NDArray[np.uint64]:
-    """Make a table of the first `n` rows' contents with room for `rows`."""
+def content_table(raw: NDArray[Any], slots: NDArray[np.int64], rows: int) -> NDArray[np.uint64]:
+    """Make a table of the contents of `slots` with room for `rows`."""
     table = np.full(table_size(rows), EMPTY, np.uint64)
-    fill_rows(table, raw, n)
+    fill_rows(table, raw, slots)
     return table

@@ -16,7 +16,11 @@ from annx._backends.base import Config
 L2, DOT, SCALED = 0, 1, 2
 
 #: Places in ``Graph.head``.
-ROWS, UPPER, ENTRY, TOP, TWINS, TOP_LABEL = range(6)
+ROWS, UPPER, ENTRY, TOP, TWINS, TOP_LABEL, LIVE, DEAD = range(8)
+
+#: The label of a slot whose row was removed. If it has links, the row is a dead node, which
+#: searches pass through; otherwise the slot is free.
+NO_LABEL = np.int64(-1)
 
 #: Element types inside, by codec. They select the arithmetic; scaled codecs are told from i8
 #: by their two-dimensional scales.
@@ -67,9 +71,9 @@ class Graph(NamedTuple):
 
     Attributes
     ----------
-    head : ndarray of shape (6,), int64
-        Rows, nodes above level 0, entry, top level (-1: empty), twins, highest label
-        (-1 if none is above).
+    head : ndarray of shape (8,), int64
+        Slots, nodes above level 0, entry, top level (-1: empty), twins, highest label so
+        far (-1 if none is above), rows with a label, dead nodes.
     links : ndarray of shape (capacity, 2 * M), uint32
     next_twin : ndarray of shape (capacity,), uint32
         0, or a slot plus 1: from a row to the last of its twins, from there to the
@@ -104,8 +108,8 @@ class Scratch(NamedTuple):
         The same, compared by all that is known of their rows.
     role : ndarray of shape (ef,), uint8
         What neighbour selection made of each candidate.
-    batch_node, batch_slot, batch_dist, batch_other, batch_role : ndarray of shape (2 * M + 1,)
-        One node's neighbours, and the same of them.
+    batch_node, batch_slot, batch_dist, batch_other, batch_role : ndarray of shape (6 * M + 17,)
+        One node's neighbours, and the same of them; or those behind its neighbours.
     path_slot, path_edge : ndarray of shape (64,), int64
         A way down the spanning tree.
     query : ndarray of shape (1, width)
@@ -169,7 +173,7 @@ def new_store(config: Config) -> Store:
 def new_graph(config: Config) -> Graph:
     """Make a graph without nodes."""
     return Graph(
-        np.array([0, 0, 0, -1, 0, -1], np.int64),
+        np.array([0, 0, 0, -1, 0, -1, 0, 0], np.int64),
         np.empty((0, 2 * config.M), np.uint32),
         np.empty(0, np.uint32),
         np.empty((0, 2), np.uint32),
@@ -182,7 +186,7 @@ def new_graph(config: Config) -> Graph:
 
 def new_scratch(config: Config, capacity: int, ef: int) -> Scratch:
     """Make scratch for `capacity` slots and beams up to `ef`."""
-    batch = 2 * config.M + 1
+    batch = 6 * config.M + 17
     exact = ef if ranks_again(config) else 0
     return Scratch(
         np.zeros(capacity, np.uint16),

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numba import types
 from numba.extending import overload
+from numpy.typing import NDArray
 
 from annx._backends.numba_graph import place
-from annx._backends.numba_jit import inner
-from annx._backends.numba_kernels import ask_for, distance, scale_of
+from annx._backends.numba_jit import entry, inner
+from annx._backends.numba_kernels import ask_for, distance, scale_at, scale_of
 from annx._backends.numba_layout import L2, Scratch, Store
 
 _types: Any = types
@@ -37,6 +38,23 @@ def _error(store: Store, scale: Any, s: int) -> np.float32:
     # times its root mean square.
     columns = np.float32(store.codes)
     return np.float32(scale[1] * step * np.float32(36) * np.sqrt(columns / np.float32(6)))
+
+
+@entry
+def coarse_error(store: Store, queries: Any, scales: NDArray[np.float32], q: int, s: int) -> float:
+    """Standard deviation of the coarse distance from a query to a row; 0 if it is exact."""
+    return float(_error_of(store, scale_at(store.metric, scales, q), s))
+
+
+def _error_of(store: Store, scale: Any, s: int) -> np.float32:
+    raise NotImplementedError
+
+
+@_overload(_error_of, strict=False)  # type: ignore[untyped-decorator]
+def _error_of_impl(store: Any, scale: Any, s: Any) -> Any:
+    if isinstance(scale, _types.BaseTuple):
+        return lambda store, scale, s: _error(store, scale, s)
+    return lambda store, scale, s: np.float32(0)
 
 
 @inner

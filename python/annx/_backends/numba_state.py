@@ -11,6 +11,7 @@ from annx._backends.base import NO_LINK, STORAGE_DTYPES, Config, Level, State
 from annx._backends.numba_build import chain_twins
 from annx._backends.numba_layout import (
     ENTRY,
+    NO_LABEL,
     ROWS,
     TOP,
     TWINS,
@@ -55,12 +56,14 @@ def inner_rows(config: Config, rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _upper_levels(graph: Graph) -> tuple[list[Level], int]:
+    """Upper levels with their nodes numbered by slot, and the entry point's number."""
     head = graph.head
     used, top = int(head[UPPER]), int(head[TOP])
     number = np.empty(used, np.uint32)
     levels: list[Level] = []
     for level in range(1, top + 1):
         nodes = np.flatnonzero(graph.upper_level[:used] == level)
+        nodes = nodes[np.argsort(graph.upper_slot[nodes])]
         number[nodes] = np.arange(len(nodes), dtype=np.uint32)
         down = graph.upper_down[nodes]
         links = graph.upper_links[nodes]
@@ -100,16 +103,24 @@ def export_state(config: Config, store: Store, originals: Store | None, graph: G
     """Copy everything into the arrays of a file."""
     n = int(graph.head[ROWS])
     levels, entry = _upper_levels(graph)
-    return State(
+    twins = graph.twins[: int(graph.head[TWINS])]
+    state = State(
         rows=_stored_rows(config, store, n),
         links=graph.links[:n].copy(),
         labels=store.labels[:n].copy(),
         norms=(originals or store).scales[:n].copy() if config.has_norms else None,
-        twins=graph.twins[: int(graph.head[TWINS])].copy(),
+        twins=twins[np.argsort(twins[:, 0])],
         levels=levels,
         entry=entry,
         originals=None if originals is None else _stored_rows(kept_config(config), originals, n),
     )
+    free = (state.labels == NO_LABEL) & (state.links[:, 0] == NO_LINK)
+    if free.any():
+        # What is left there of a removed row, or being made of a new one, is nobody's.
+        for part in (state.rows, state.norms, state.originals):
+            if part is not None:
+                part[free] = 0
+    return state
 
 
 def import_state(config: Config, state: State) -> tuple[Store, Store | None, Graph]:
@@ -141,5 +152,8 @@ def import_state(config: Config, state: State) -> tuple[Store, Store | None, Gra
     top = len(state.levels) if n else -1
     # The top level's nodes come last, so its numbers count on from `before`.
     top_label = max(-1, int(store.labels.max(initial=-1)))
-    graph.head[:] = (n, start, state.entry + before, top, len(state.twins), top_label)
+    removed = state.labels == NO_LABEL
+    dead = np.count_nonzero(removed & (state.links[:, 0] != NO_LINK))
+    counts = n - np.count_nonzero(removed), dead
+    graph.head[:] = (n, start, state.entry + before, top, len(state.twins), top_label, *counts)
     return store, originals, graph
