@@ -96,8 +96,8 @@ py::tuple estimates(const std::string& isa, unsigned bits, const py::buffer& que
   }
   py::array_t<float> out(32);
   const std::uint32_t mask = kernels::table_for(isa).estimate[bits - 1](
-      {q.ptr, scale, offset}, static_cast<const unsigned char*>(e.ptr), groups, near, weight,
-      limit, out.mutable_data());
+      {q.ptr, scale, offset}, static_cast<const unsigned char*>(e.ptr), groups, near, weight, limit,
+      out.mutable_data());
   return py::make_tuple(out, mask);
 }
 

@@ -13,8 +13,8 @@
 namespace annx {
 namespace {
 
-constexpr std::size_t kNear = 32;   // neighbours kept from each of a row's two groups
-constexpr std::size_t kTask = 128;   // nodes a task
+constexpr std::size_t kNear = 32;       // neighbours kept from each of a row's two groups
+constexpr std::size_t kTask = 128;      // nodes a task
 constexpr std::size_t kNarrowest = 48;  // beam of the refinement
 constexpr std::size_t kAsQuery = 4;     // one node in so many is looked for from the entry
 
@@ -118,7 +118,8 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
                      std::uint64_t seed, std::size_t num_threads,
                      const std::function<void(double)>& poll) {
   const auto tick = [&] { poll(0.1); };
-  const std::vector<Leaf> leaves = partition(vectors, nodes, leaf_rows(vectors.space()), seed, num_threads, tick);
+  const std::vector<Leaf> leaves =
+      partition(vectors, nodes, leaf_rows(vectors.space()), seed, num_threads, tick);
   const std::size_t stride = vectors.space().stride();
   Lists near(2 * rows, kNear);
   constexpr std::size_t kRound = 4;  // leaves: some 60 ms
@@ -289,8 +290,8 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
         [&](std::size_t i, Scratch& scratch) {
           make_room(scratch);
           scratch.query = vectors_.query(nodes[i]);
-          // From the node itself, among near neighbours. Some come from the entry as queries do, and
-          // where that way leads elsewhere they link what lies apart.
+          // From the node itself, among near neighbours. Some come from the entry as queries do,
+          // and where that way leads elsewhere they link what lies apart.
           const bool as_query = i % kAsQuery == 0;
           const Slot start = as_query ? descend(scratch.query, scratch) : nodes[i];
           open(layer(0), start, beam, rows, scratch);
@@ -304,7 +305,8 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
           // Its row too: the way from one cluster to another is far longer than the beam is wide.
           const Slot* row = links_of(node);
           std::size_t count = 0;
-          for (; count < degree() && row[count] != kNoLink; ++count) scratch.slots[count] = row[count] & kSlotMask;
+          for (; count < degree() && row[count] != kNoLink; ++count)
+            scratch.slots[count] = row[count] & kSlotMask;
           vectors_.distances(scratch.query, scratch.slots.data(), count, scratch.near.data());
           for (std::size_t l = 0; l < count; ++l) {
             scratch.candidates.push_back({scratch.near[l], scratch.slots[l]});

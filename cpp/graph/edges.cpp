@@ -105,8 +105,9 @@ void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_
     const float square = subtract(centre.data(), padded, r.data());
     const float step = kStep * std::sqrt(square / static_cast<float>(dim_));
     const float inverse = step > 0x1p-119F ? 1 / step : 0;
-    const Dots dots = bits_ == 1 ? quantise<1>(r.data(), centre.data(), padded, inverse, code.data())
-                                 : quantise<2>(r.data(), centre.data(), padded, inverse, code.data());
+    const Dots dots = bits_ == 1
+                          ? quantise<1>(r.data(), centre.data(), padded, inverse, code.data())
+                          : quantise<2>(r.data(), centre.data(), padded, inverse, code.data());
     const float factor = dots.along > 0 ? square / dots.along : 0;  // 0 for a copy of the node
     if (metric_ == Metric::kL2) {
       write(block, place % kBlock, code, square + 2 * factor * dots.own, -2 * factor);
@@ -116,8 +117,8 @@ void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_
   }
 }
 
-void EdgeCodes::write(unsigned char* block, std::size_t place, const std::vector<std::int32_t>& code,
-                      float a, float b) const noexcept {
+void EdgeCodes::write(unsigned char* block, std::size_t place,
+                      const std::vector<std::int32_t>& code, float a, float b) const noexcept {
   const std::uint32_t factors = to_bfloat(a) << 16 | to_bfloat(b);
   std::memcpy(block + place * sizeof factors, &factors, sizeof factors);
   unsigned char* codes = block + kBlock * sizeof factors;
@@ -125,8 +126,7 @@ void EdgeCodes::write(unsigned char* block, std::size_t place, const std::vector
     const unsigned shift = place < 16 ? 0 : 4;
     for (std::size_t t = 0; t < 4 * groups_; ++t) {
       const std::int32_t* four = &code[4 * t];
-      const auto bits =
-          static_cast<unsigned>(four[0] | four[1] << 1 | four[2] << 2 | four[3] << 3);
+      const auto bits = static_cast<unsigned>(four[0] | four[1] << 1 | four[2] << 2 | four[3] << 3);
       unsigned char& byte = codes[16 * t + place % 16];
       byte = static_cast<unsigned char>((byte & 0xf0U >> shift) | bits << shift);
     }

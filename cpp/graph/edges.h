@@ -34,7 +34,8 @@ class EdgeCodes {
 
   // What prepare() needs.
   std::size_t work_bytes() const noexcept;
-  kernels::EdgeQuery prepare(const Space& space, const Query& query, std::byte* work) const noexcept;
+  kernels::EdgeQuery prepare(const Space& space, const Query& query,
+                             std::byte* work) const noexcept;
 
   // Estimates of a block of edges from the node's own distance, with a mask of those beneath
   // `limit`; those of missing links mean nothing.

@@ -26,8 +26,7 @@ class RowEdits {
 
   const Slot* row(Slot id) const noexcept {
     const auto found = places_.find(id);
-    return found == places_.end() ? links_.row(id)
-                                  : rows_.data() + found->second * degree_;
+    return found == places_.end() ? links_.row(id) : rows_.data() + found->second * degree_;
   }
   // Good until the next call for another row.
   Slot* edit(Slot id) {

@@ -219,9 +219,7 @@ class Graph {
 
   // link.cpp
   std::size_t tree_degree(const Slot* row) const noexcept;
-  std::size_t tree_degree(Slot slot) const noexcept {
-    return tree_degree(links_of(slot));
-  }
+  std::size_t tree_degree(Slot slot) const noexcept { return tree_degree(links_of(slot)); }
   Slot find_parent(const std::vector<Batch::Edge>& forward, const RowEdits& rows) const;
   Slot find_parent(const std::vector<Batch::Edge>& forward) const {
     return find_parent(forward, RowEdits(base_links()));

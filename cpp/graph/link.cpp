@@ -15,8 +15,8 @@ void Graph::write(Slot slot, const Slot* row) {
     const Slot before = links[i];
     links[i] = row[i];
     if (!edges_ || before == row[i]) continue;
-    const bool same = before != kNoLink && row[i] != kNoLink &&
-                      (before & kSlotMask) == (row[i] & kSlotMask);
+    const bool same =
+        before != kNoLink && row[i] != kNoLink && (before & kSlotMask) == (row[i] & kSlotMask);
     if (!same) edges_->encode(vectors_, slot, i, i + 1);
   }
 }

@@ -16,8 +16,7 @@ void Graph::fetch(Slot node) const noexcept { prefetch(vectors_.lead(node), vect
 void Graph::start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch& scratch) const {
   scratch.by_edges = true;
   scratch.edge_work.resize(edges_->work_bytes());
-  scratch.edge_query =
-      edges_->prepare(vectors_.space(), scratch.query, scratch.edge_work.data());
+  scratch.edge_query = edges_->prepare(vectors_.space(), scratch.query, scratch.edge_work.data());
   scratch.visited.reset(rows);
   scratch.visited.mark(start);
   scratch.expanded.clear();

@@ -9,8 +9,8 @@ namespace annx {
 Index::Index(std::unique_ptr<const Space> space, std::unique_ptr<const Space> exact,
              const GraphOptions& options)
     : edges_(options.edge_bits == 0 ? std::nullopt
-                                   : std::make_optional<EdgeCodes>(*space, 2 * options.M,
-                                                                   options.edge_bits, options.seed)),
+                                    : std::make_optional<EdgeCodes>(
+                                          *space, 2 * options.M, options.edge_bits, options.seed)),
       vectors_(std::move(space), edges_ ? edges_->bytes() : 0),
       originals_(exact ? std::make_optional<Vectors>(std::move(exact)) : std::nullopt),
       twins_(kept().space().stride(), kept().pitch()),

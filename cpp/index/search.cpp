@@ -39,8 +39,7 @@ void Index::rerank(const std::byte* query, std::size_t k, Scratch& scratch) cons
     if (at < k || at == found) continue;
     std::nth_element(sharp.begin(), sharp.begin() + static_cast<std::ptrdiff_t>(k - 1), sharp.end(),
                      [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
-    const float error =
-        vectors_.space().error(scratch.query, vectors_.row(sharp[k - 1].id));
+    const float error = vectors_.space().error(scratch.query, vectors_.row(sharp[k - 1].id));
     margin = std::max(margin, 3 * error);
     if (scratch.pool[at].distance > sharp[k - 1].distance + margin) break;
   }

@@ -28,8 +28,8 @@ struct BFloat {
 struct NoBias {};
 
 template <class P>
-inline void one_by_one(typename P::Acc a, typename P::Acc b, typename P::Acc c,
-                       typename P::Acc d, typename P::Bias bias, float* out) noexcept {
+inline void one_by_one(typename P::Acc a, typename P::Acc b, typename P::Acc c, typename P::Acc d,
+                       typename P::Bias bias, float* out) noexcept {
   out[0] = P::sum(a, bias);
   out[1] = P::sum(b, bias);
   out[2] = P::sum(c, bias);

@@ -221,7 +221,8 @@ struct Avx2Edges {
   }
   static void spread(std::int32_t* sums, __m256i even, __m256i odd) noexcept {
     even = _mm256_sub_epi16(even, _mm256_slli_epi16(odd, 8));
-    const __m128i e = _mm_add_epi16(_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1));
+    const __m128i e =
+        _mm_add_epi16(_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1));
     const __m128i o = _mm_add_epi16(_mm256_castsi256_si128(odd), _mm256_extracti128_si256(odd, 1));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums),
                         _mm256_cvtepu16_epi32(_mm_unpacklo_epi16(e, o)));

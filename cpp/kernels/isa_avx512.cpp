@@ -180,8 +180,8 @@ struct Avx512Edges {
       const __m512i coarse = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(inside, high + i));
       const __m512i code = _mm512_sub_epi32(_mm512_add_epi32(_mm512_slli_epi32(coarse, 2), fine),
                                             _mm512_set1_epi32(2));
-      sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(inside, query + i), _mm512_cvtepi32_ps(code),
-                            sum);
+      sum =
+          _mm512_fmadd_ps(_mm512_maskz_loadu_ps(inside, query + i), _mm512_cvtepi32_ps(code), sum);
     }
     return _mm512_reduce_add_ps(sum);
   }

@@ -35,6 +35,7 @@ struct Bf16Dot {
 
 }  // namespace
 
-constinit const KernelTable kAvx512Bf16 = {{}, {{}, {}, kernel<Bf16Dot>(), {}, {}, {}, {}, {}}, {}, {}, {}};
+constinit const KernelTable kAvx512Bf16 = {
+    {}, {{}, {}, kernel<Bf16Dot>(), {}, {}, {}, {}, {}}, {}, {}, {}};
 
 }  // namespace annx::kernels

@@ -102,14 +102,14 @@ class ScaledSpace : public Space {
       distances(query, base, pitch, slots, count, out);
       return;
     }
-    const auto* rotated = reinterpret_cast<const float*>(
-        static_cast<const std::byte*>(query.data) + stride());
+    const auto* rotated =
+        reinterpret_cast<const float*>(static_cast<const std::byte*>(query.data) + stride());
     const float twice = metric() == Metric::kL2 ? kRoot2 : 1.0F;
     for (std::size_t i = 0; i < count; ++i) {
       const std::byte* stored = base + (slots != nullptr ? slots[i] : i) * pitch;
       const Factors f = factors(stored);
-      const float dot = fine_(rotated, reinterpret_cast<const std::int8_t*>(stored),
-                              low_of(stored), columns());
+      const float dot =
+          fine_(rotated, reinterpret_cast<const std::int8_t*>(stored), low_of(stored), columns());
       out[i] = positive(query.offset + offset(f) - twice * f.scale / 4 * dot);
     }
   }

@@ -1,4 +1,4 @@
-"""Codes of edges: what they estimate, and that they follow every change of what they follow from."""
+"""Codes of edges: what they estimate, and that they follow all that they are made of."""
 
 from __future__ import annotations
 
