@@ -297,6 +297,14 @@ def test_a_run_names_what_it_had_no_time_for():
     assert "would take about" in page(result)
 
 
+def test_every_installed_peer_gets_through_a_run():
+    peers = installed_peers(every=True)
+    settings = Settings("l2", rounds=1, efs=(10,), peers=peers, minutes=60)
+    result = compare(blobs(2500, 32), settings)
+    assert result.failures == []
+    assert len(result.curves()) == 1 + len(peers)
+
+
 def test_unknown_names_are_refused_before_any_work():
     with pytest.raises(ParameterError, match="expected a peer of faiss, hnswlib"):
         Settings("l2", peers=("nothing",)).specs()

@@ -20,6 +20,10 @@ SHOWN_RECALL = 0.95
 #: What lies beneath is not drawn: nobody would use it.
 _LEAST_RECALL = 0.7
 _WIDE, _NARROW = 828, 358
+#: Without it the figures of byte codes would look like a free gift.
+BYTES = """These vectors are whole numbers of 8 bits, which byte codes (annx's auto and compact
+among them) keep as they are; other libraries hold the same values as float32. Vectors that are
+not bytes already would be rounded, or rescored."""
 METHOD = """Each build is a process of its own, pinned to one processor while it is searched;
 only one works at a time. They take turns at every step of every round, so that whatever else the
 machine does hits all alike. Figures are medians of the rounds, with the least and the greatest.
@@ -299,6 +303,8 @@ def page(comparison: Comparison, *, extra: str = "", note: str = "") -> str:
         title = f"annx and its peers on {comparison.dataset['name']}"
     legend, rules = made.legend()
     rounds, busy = comparison.settings.rounds, tables.busy_line(comparison)
+    if not note and comparison.dataset["dtype"] in ("int8", "uint8"):
+        note = BYTES
     about = f"{tables.data_line(comparison)}. {tables.machine_line(comparison)}."
     latency = ""
     if comparison.latencies:

@@ -30,15 +30,15 @@ STYLE = (
     )
     + """
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 860px; padding: 24px 16px 48px; background: var(--page);
+body { margin: 0 auto; max-width: 880px; padding: 24px 16px 48px; background: var(--page);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 4px; }
 h2 { font-size: 1.15rem; margin: 40px 0 8px; }
 p { margin: 8px 0; } .soft { color: var(--soft); font-size: .875rem; }
 .lead { font-size: 1.1rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 11px 5px 0; text-align: right; white-space: nowrap; }
+table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 5px 8px 5px 0; text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; vertical-align: bottom; }
 tbody tr { border-top: 1px solid var(--line); }
 tr.own td { font-weight: 600; }

@@ -110,7 +110,8 @@ class _Job:
     def rehearse(self) -> float:
         """Seconds that a build would take, by that of a few rows."""
         base = np.load(self.folder / "base.npy", mmap_mode="r")
-        few = self.engine.prepare(base[:_WARM_ROWS])
+        # A copy: some libraries refuse arrays that they may not write to.
+        few = self.engine.prepare(np.array(base[:_WARM_ROWS]))
         # The first time, a library also loads what it needs.
         for rows in (few[: len(few) // 2], few):
             engine = self._make()
