@@ -30,7 +30,6 @@ def test_batch_at_recall(benchmark, engine, task, recall):
     benchmark.pedantic(engine.search, (asked, 10), rounds=20, warmup_rounds=2)
 
 
-@pytest.mark.skipif(not hasattr(annx, "Filter"), reason="annx has no filters yet")
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5, 0.9])
 def test_filtered(benchmark, engine, task, share):
     """The same rows allowed for all queries; hnswlib asks a Python function about each."""

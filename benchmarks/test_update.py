@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import annx
 from annx._bench.engines import make
 
 
@@ -35,7 +34,6 @@ def test_add_to_a_built_index(benchmark, spec, task, share):
     benchmark.pedantic(add, setup=setup, rounds=3)
 
 
-@pytest.mark.skipif(not hasattr(annx.Index, "remove"), reason="annx cannot remove yet")
 @pytest.mark.parametrize("what", ["replace", "remove"])
 def test_change_a_tenth(benchmark, spec, task, what):
     """hnswlib marks what it removes and walks through it ever after; annx mends the graph."""

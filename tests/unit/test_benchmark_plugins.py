@@ -13,8 +13,6 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-import annx
-
 yaml = pytest.importorskip("yaml")
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -186,7 +184,6 @@ def big_ann(tmp_path, monkeypatch):
     return runs
 
 
-@pytest.mark.skipif(not hasattr(annx, "Filter"), reason="annx has no filters yet")
 def test_big_ann_filter_contract(big_ann):
     ds = ToyDataset()
     for algo, asked in big_ann("filter"):
@@ -207,7 +204,6 @@ def test_big_ann_filter_contract(big_ann):
         break  # the second has the same name for its file
 
 
-@pytest.mark.skipif(not hasattr(annx.Index, "remove"), reason="annx cannot remove yet")
 def test_big_ann_streaming_contract(big_ann):
     ds = ToyDataset()
     data, queries = ds.get_dataset(), ds.get_queries()
