@@ -12,6 +12,7 @@ python=$dir/venv/bin/python
 [ -x "$python" ] || "${PYTHON:-python3}" -m venv "$dir/venv"
 ANNX_REQUIRE_NATIVE=1 "$python" -m pip install --quiet '.[test]' \
   -C build-dir="$dir/cmake" -C cmake.build-type=Debug \
+  -C cmake.define.CMAKE_CXX_FLAGS_DEBUG="-O1 -g" \
   -C cmake.define.ANNX_SANITIZE="$sanitizers"
 
 # Python itself is not instrumented, so the runtime must be there before it starts, and

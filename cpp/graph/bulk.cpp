@@ -26,12 +26,16 @@ bool nearer(const Neighbor& a, const Neighbor& b) noexcept {
   return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
 }
 
+// Each once, at the least of its distances: floats are summed in another order in a group of rows
+// than alone, so that a pair may have two.
 void sort_unique(std::vector<Neighbor>& list) {
-  std::sort(list.begin(), list.end(), nearer);
-  // Equal ids have equal distances, so that they are side by side.
+  std::sort(list.begin(), list.end(), [](const Neighbor& a, const Neighbor& b) {
+    return a.id != b.id ? a.id < b.id : a.distance < b.distance;
+  });
   list.erase(std::unique(list.begin(), list.end(),
                          [](const Neighbor& a, const Neighbor& b) { return a.id == b.id; }),
              list.end());
+  std::sort(list.begin(), list.end(), nearer);
 }
 
 // The `count` nearest, the farthest of them last.
@@ -278,7 +282,7 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
                    const std::function<void(double)>& poll) const {
   // A third of what an insertion searches with: a row brings near neighbours of its own. See
   // docs/optimizations.md for what other widths gave.
-  const std::size_t beam = std::max(kNarrowest, options_.ef_construction * 9 / 25);
+  const std::size_t beam = std::max(kNarrowest, options_.ef_construction * 2 / 5);
   constexpr std::size_t kRound = 8;  // tasks: some 50 ms
   const std::size_t tasks = (nodes.size() + kTask - 1) / kTask;
   const auto between = [&](double share) { poll(0.5 + 0.35 * share); };

@@ -80,15 +80,21 @@ EdgeCodes::EdgeCodes(const Space& space, std::size_t degree, unsigned bits, std:
       rotation_(space.is_rotated() ? std::nullopt : std::make_optional<Rotation>(dim_, seed)),
       estimate_(kernels::selected_table().estimate[bits - 1]) {}
 
+EdgeCodes::Room EdgeCodes::room() const {
+  const std::size_t padded = groups_ * 16;
+  return {std::vector<float>(padded), std::vector<float>(padded),
+          std::vector<std::int32_t>(padded)};
+}
+
 // With c the node, r the difference to a neighbour, u its code (centred) and F = |r|^2 / <r, u>, so
 // that F <x, u> estimates <x, r> without bias over rotations:
 //   l2:  |q - c - r|^2 = |q - c|^2 + (|r|^2 + 2 F <c, u>) - 2 F <q, u>
 //   dot: 1 - <q, c + r> = (1 - <q, c>) + w (F <c, u> - <c, r>) - F <q, u>
 // for any w; the w that makes q - w c shortest has the least error (see weight()).
-void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to) const {
+void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to,
+                       Room& room) const noexcept {
   const std::size_t padded = groups_ * 16;
-  std::vector<float> centre(padded), r(padded);
-  std::vector<std::int32_t> code(padded);
+  auto& [centre, r, code] = room;
   vectors.space().unpack(vectors.row(node), centre.data());
   rotate(centre.data());
   std::byte* lead = vectors.lead(node);

@@ -29,8 +29,15 @@ class EdgeCodes {
   std::size_t bytes() const noexcept { return blocks_ * (kBlock * sizeof(Slot) + block_bytes_); }
   std::size_t blocks() const noexcept { return blocks_; }
 
+  // What encode() works in.
+  struct Room {
+    std::vector<float> centre, r;
+    std::vector<std::int32_t> code;
+  };
+  Room room() const;
   // Writes the codes of the edges at places `from` to `to` of a node's links.
-  void encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to) const;
+  void encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to,
+              Room& room) const noexcept;
 
   // What prepare() needs.
   std::size_t work_bytes() const noexcept;

@@ -70,7 +70,9 @@ class Graph {
  public:
   // With `edges`, rows of the same have room for their bytes() as lead.
   Graph(Vectors& vectors, std::optional<EdgeCodes> edges, const GraphOptions& options)
-      : vectors_(vectors), options_(options), edges_(std::move(edges)) {}
+      : vectors_(vectors), options_(options), edges_(std::move(edges)) {
+    if (edges_) edge_room_ = edges_->room();
+  }
 
   const GraphOptions& options() const noexcept { return options_; }
   std::size_t degree() const noexcept { return 2 * options_.M; }
@@ -232,7 +234,7 @@ class Graph {
   }
   void accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) const;
   // Where rows of level 0 change once searches may see them.
-  void write(Slot slot, const Slot* row);
+  void write(Slot slot, const Slot* row) noexcept;
   void write(const RowEdits& rows, std::size_t from, Gate& gate);
 
   // build.cpp
@@ -266,7 +268,8 @@ class Graph {
   Vectors& vectors_;
   GraphOptions options_;
   std::optional<EdgeCodes> edges_;
-  Array<Slot> links_;  // unless edges_: then they lead the rows
+  EdgeCodes::Room edge_room_;  // the writer's
+  Array<Slot> links_;          // unless edges_: then they lead the rows
   std::vector<UpperLevel> levels_;
   Bits dead_;
   // Numbers that begin() gave and link() has not used yet, by level from 1.

@@ -9,7 +9,7 @@
 namespace annx {
 
 // Codes follow where a link leads elsewhere than before.
-void Graph::write(Slot slot, const Slot* row) {
+void Graph::write(Slot slot, const Slot* row) noexcept {
   Slot* links = links_of(slot);
   for (std::size_t i = 0; i < degree(); ++i) {
     const Slot before = links[i];
@@ -17,7 +17,7 @@ void Graph::write(Slot slot, const Slot* row) {
     if (!edges_ || before == row[i]) continue;
     const bool same =
         before != kNoLink && row[i] != kNoLink && (before & kSlotMask) == (row[i] & kSlotMask);
-    if (!same) edges_->encode(vectors_, slot, i, i + 1);
+    if (!same) edges_->encode(vectors_, slot, i, i + 1, edge_room_);
   }
 }
 

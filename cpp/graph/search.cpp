@@ -89,10 +89,10 @@ void Graph::make_room(Scratch& scratch) const {
   // One more than a row: pruning weighs a full row and a newcomer.
   const std::size_t widest = degree() + 1;
   if (scratch.ids.size() >= widest) return;
-  scratch.ids.resize(widest);
   scratch.slots.resize(widest);
   scratch.near.resize(widest);
   scratch.across.resize(widest);
+  scratch.ids.resize(widest);  // last, because it tells whether all of them are there
 }
 
 // The node of level 0 that a greedy walk through the levels above finds.

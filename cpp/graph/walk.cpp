@@ -21,8 +21,8 @@ void Graph::start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch
   scratch.visited.mark(start);
   scratch.expanded.clear();
   scratch.pool.reset(ef);
-  scratch.pool.insert(0, start);
   fetch(start);
+  scratch.pool.insert(vectors_.distance(scratch.query, start), start);
 }
 
 bool Graph::advance_by_edges(Scratch& scratch) const {
@@ -63,8 +63,9 @@ void Graph::encode_edges(std::size_t rows, std::size_t num_threads) {
   if (!edges_) return;
   constexpr std::size_t kTask = 256;
   parallel_for((rows + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+    EdgeCodes::Room room = edges_->room();
     for (std::size_t i = task * kTask; i < std::min(rows, (task + 1) * kTask); ++i) {
-      edges_->encode(vectors_, static_cast<Slot>(i), 0, degree());
+      edges_->encode(vectors_, static_cast<Slot>(i), 0, degree(), room);
     }
   });
 }

@@ -102,11 +102,12 @@ Index::Content Index::make(const IndexState& state) const {
       std::copy_n(&state.links[i * degree], degree,
                   reinterpret_cast<Slot*>(to.vectors.lead(static_cast<Slot>(i))));
     }
-    parallel_for((rows + kTask - 1) / kTask, std::thread::hardware_concurrency(),
+    parallel_for((rows + kTask - 1) / kTask, std::max(1U, std::thread::hardware_concurrency()),
                  [&](std::size_t task) {
                    const std::size_t end = std::min(rows, (task + 1) * kTask);
+                   EdgeCodes::Room room = edges_->room();
                    for (std::size_t i = task * kTask; i < end; ++i) {
-                     edges_->encode(to.vectors, static_cast<Slot>(i), 0, degree);
+                     edges_->encode(to.vectors, static_cast<Slot>(i), 0, degree, room);
                    }
                  });
   }

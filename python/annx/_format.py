@@ -5,24 +5,20 @@ The layout is specified in docs/file-format.md.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import os
-import secrets
 import stat
 import struct
 import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annx import _validate
+from annx import _atomic, _validate
 from annx._backends.base import EDGE_CODECS, MAX_ROWS, SCALED, Config, Level, State
 from annx._check import check_state
 from annx.errors import AnnxError, BackendError, FormatError
@@ -107,30 +103,7 @@ def save(path: str | os.PathLike[str], stored: Stored) -> None:
     ------
     OSError
     """
-    # A link stays a link; what it points to is replaced.
-    target = Path(os.path.realpath(path))
-    mode = None
-    with contextlib.suppress(FileNotFoundError):
-        found = target.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        mode = stat.S_IMODE(found.st_mode)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            _write(file, stored)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(target.parent)
+    _atomic.write(path, lambda file: _write(file, stored))
 
 
 def load(path: str | os.PathLike[str]) -> Stored:
@@ -168,20 +141,6 @@ def loads(data: bytes) -> Stored:
     FormatError
     """
     return _read(io.BytesIO(data), len(data))
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot; the file itself is on disk by now.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_big_endian() -> None:

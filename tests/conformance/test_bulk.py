@@ -140,3 +140,17 @@ def test_the_narrowest_graph_is_built_quickly(engine, piece, rng):
     # 0.1 to 0.5 s; a walk that degenerates to a chain takes minutes.
     assert time.perf_counter() - start < 20
     check_graph(index)
+
+
+@pytest.mark.parametrize("codec", ["f32", "f16", "sq8", "turbo"])
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
+def test_rows_full_of_ties_give_no_link_twice(engine, codec, metric, rng):
+    """A pair's distance depends by a rounding on which rows it is computed with."""
+    x = (rng.integers(0, 4, (MANY, 48)) * np.float32(0.1)).astype(
+        np.float16 if codec == "f16" else np.float32
+    )
+    x[:, 0] += 1
+    index = annx.Index(48, metric, codec=codec)
+    index.add(x)
+    check_graph(index)
+    assert len(annx.Index.from_bytes(index.to_bytes())) == MANY

@@ -79,3 +79,16 @@ def test_a_zero_vector_and_near_copies(engine, rng):
     # 10-bit codes: a step is within |x| / 508, and an error of 4 deviations within this.
     assert (hits.distances[:, 0] <= 3e-3 * (1e-3 + (x**2).sum(axis=1))).mean() > 0.99
     assert (hits.distances >= 0).all()
+
+
+def test_the_narrowest_beams_walk(engine, rng):
+    """The node that a walk starts from takes no place from nearer ones."""
+    x, queries = vectors(rng, 3000, DIM, "f32"), vectors(rng, 200, DIM, "f32")
+    index = annx.Index(DIM, codec="turbo")
+    index.add(x)
+    nearest = index.exact_search(queries, k=1).distances[:, 0]
+    shares = []
+    for ef in (1, 2, 4, 16):
+        found = index.search(queries, k=1, ef_search=ef).distances[:, 0]
+        shares.append((found <= nearest * 1.00001).mean())
+    assert shares[0] > 0.12 and shares == sorted(shares)
