@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -38,6 +39,9 @@ class EdgeCodes {
   // Writes the codes of the edges at places `from` to `to` of a node's links.
   void encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to,
               Room& room) const noexcept;
+  // Those of all nodes beneath `rows`; `between` is called with the share of the work done.
+  void encode_all(Vectors& vectors, std::size_t rows, std::size_t num_threads,
+                  const std::function<void(double)>& between) const;
 
   // What prepare() needs.
   std::size_t work_bytes() const noexcept;
@@ -67,6 +71,7 @@ class EdgeCodes {
 
   Metric metric_;
   std::size_t dim_;
+  std::size_t degree_;
   unsigned bits_;
   std::size_t groups_;  // of 16 dimensions
   std::size_t blocks_;

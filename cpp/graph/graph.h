@@ -154,8 +154,6 @@ class Graph {
   // The row of level 0.
   const Slot* links_of(Slot slot) const noexcept { return base_links().row(slot); }
   Slot* links_of(Slot slot) noexcept { return const_cast<Slot*>(base_links().row(slot)); }
-  // Makes the codes of all edges of slots beneath `rows`.
-  void encode_edges(std::size_t rows, std::size_t num_threads);
   // Upper levels with their nodes numbered by slot, and the entry point's number.
   struct Numbered {
     std::vector<std::vector<Slot>> down, links;

@@ -5,7 +5,6 @@
 #include <bit>
 
 #include "base/prefetch.h"
-#include "base/thread_pool.h"
 #include "graph/graph.h"
 
 namespace annx {
@@ -57,17 +56,6 @@ bool Graph::advance_by_edges(Scratch& scratch) const {
             });
   pool.assign(scratch.expanded);
   return false;
-}
-
-void Graph::encode_edges(std::size_t rows, std::size_t num_threads) {
-  if (!edges_) return;
-  constexpr std::size_t kTask = 256;
-  parallel_for((rows + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
-    EdgeCodes::Room room = edges_->room();
-    for (std::size_t i = task * kTask; i < std::min(rows, (task + 1) * kTask); ++i) {
-      edges_->encode(vectors_, static_cast<Slot>(i), 0, degree(), room);
-    }
-  });
 }
 
 }  // namespace annx

@@ -230,7 +230,7 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
     }
     link_upper(fresh, num_threads, share);
     graph_.bulk(fresh, count, num_threads, scratch_, share);
-    graph_.encode_edges(count, num_threads);
+    if (edges_) edges_->encode_all(vectors_, count, num_threads, [&](double) { share(1); });
   } catch (...) {
     graph_.reset();
     twins_.clear();

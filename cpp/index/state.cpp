@@ -97,19 +97,12 @@ Index::Content Index::make(const IndexState& state) const {
     to.links.grow(state.links.size());
     std::copy(state.links.begin(), state.links.end(), to.links.data());
   } else {
-    constexpr std::size_t kTask = 256;
     for (std::size_t i = 0; i < rows; ++i) {
       std::copy_n(&state.links[i * degree], degree,
                   reinterpret_cast<Slot*>(to.vectors.lead(static_cast<Slot>(i))));
     }
-    parallel_for((rows + kTask - 1) / kTask, std::max(1U, std::thread::hardware_concurrency()),
-                 [&](std::size_t task) {
-                   const std::size_t end = std::min(rows, (task + 1) * kTask);
-                   EdgeCodes::Room room = edges_->room();
-                   for (std::size_t i = task * kTask; i < end; ++i) {
-                     edges_->encode(to.vectors, static_cast<Slot>(i), 0, degree, room);
-                   }
-                 });
+    edges_->encode_all(to.vectors, rows, std::max(1U, std::thread::hardware_concurrency()),
+                       [](double) {});
   }
 
   bool custom = false;
