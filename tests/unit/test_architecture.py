@@ -36,6 +36,8 @@ PYTHON_LAYERS = [
     {"_changes", "_explain", "_recall"},
     {"index"},
     {"_load"},
+    {"filters"},
+    {"collection"},
     {"datasets", "__init__"},
     {"_bench"},
     {"cli"},

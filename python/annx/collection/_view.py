@@ -1,0 +1,110 @@
+"""One state of a collection, as a search sees it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx.collection._derived import Retriever
+from annx.collection._store import Store
+from annx.errors import ParameterError
+
+
+class Snapshot:
+    """A state that stays while `Store.reading` is held.
+
+    Attributes
+    ----------
+    schema : Schema
+    columns : Columns
+        Filter columns by row.
+    """
+
+    def __init__(self, store: Store, connection: sqlite3.Connection) -> None:
+        self._store = store
+        self._connection = connection
+        self.schema = store.records.schema
+
+    def vectors(self, name: str | None = None) -> Retriever:
+        """Return the index of a vector field; the only one by default.
+
+        Raises
+        ------
+        ParameterError
+            No such field, or no name and several fields.
+        """
+        part: Retriever = self._part("vector", self.schema.vectors, name)
+        return part
+
+    def sparse(self, name: str | None = None) -> Retriever:
+        """Return the index of a sparse field; the only one by default.
+
+        Raises
+        ------
+        ParameterError
+        """
+        part: Retriever = self._part("sparse", self.schema.sparse, name)
+        return part
+
+    def _part(self, kind: str, fields: Iterable[str], name: str | None) -> Any:
+        known = list(fields)
+        if name is None and len(known) == 1:
+            name = known[0]
+        if name not in known:
+            raise ParameterError(f"expected a {kind} field of {known}, got {name!r}")
+        return self._store.parts[f"{kind}:{name}"]
+
+    def allowed(self, filter: Any) -> NDArray[np.bool_] | None:
+        """Which rows a filter lets pass; None: all of them.
+
+        Raises
+        ------
+        FilterError
+        """
+        if filter is None:
+            return None
+        raise NotImplementedError("filters")
+
+    def select(self, filter: Any) -> list[int]:
+        """Return the rows that a filter lets pass, ascending."""
+        raise NotImplementedError("filters")
+
+    def count(self, filter: Any = None) -> int:
+        """Count the documents that a filter lets pass."""
+        if filter is None:
+            return self._store.records.count(self._connection)
+        return len(self.select(filter))
+
+    def rows_of(self, ids: Sequence[str]) -> dict[str, int]:
+        """Find the rows of those ids that are there."""
+        return self._store.records.rows_of(self._connection, ids)
+
+    def scan(
+        self, after: int, limit: int, filter: Any = None, fields: Iterable[str] = ()
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Read the next documents after a row, in order of insertion."""
+        records = self._store.records
+        if filter is None:
+            return records.scan(self._connection, after, limit, fields)
+        rows = [row for row in self.select(filter) if row > after][:limit]
+        found = records.documents(self._connection, rows, fields)
+        return [(row, found[row]) for row in rows]
+
+    def documents(
+        self, rows: Iterable[int], fields: Iterable[str] = ()
+    ) -> list[dict[str, Any] | None]:
+        """Read documents, in the order of `rows`; None where there is none.
+
+        Parameters
+        ----------
+        rows : iterable of int
+        fields : iterable of str
+            Vector and sparse fields to read as well.
+        """
+        wanted = [int(row) for row in rows]
+        found = self._store.records.documents(self._connection, wanted, fields)
+        return [found.get(row) for row in wanted]
