@@ -42,7 +42,17 @@ class Change:
 
 
 class Derived(Protocol):
-    """A part of a collection that is made from its records."""
+    """A part of a collection that is made from its records.
+
+    Attributes
+    ----------
+    fields : frozenset of str
+        Vector and sparse fields that it is made of. Others may be missing in the documents
+        of changes that are replayed.
+    """
+
+    @property
+    def fields(self) -> frozenset[str]: ...
 
     @property
     def sequence(self) -> int:
@@ -62,6 +72,10 @@ class Derived(Protocol):
 
     def clear(self) -> None:
         """Forget everything; sequence 0."""
+        ...
+
+    def size(self) -> int:
+        """Bytes on disk."""
         ...
 
     def close(self) -> None:
@@ -155,6 +169,15 @@ class SequencedFile:
         path = self._folder / f"{self._stem}.{sequence}.{self._suffix}"
         write(path)
         self._drop(path)
+
+    def rename(self, old: int, new: int) -> bool:
+        """Let the file of one sequence be that of another; tell whether it is."""
+        path = self._folder / f"{self._stem}.{old}.{self._suffix}"
+        try:
+            path.rename(path.with_name(f"{self._stem}.{new}.{self._suffix}"))
+        except OSError:
+            return False
+        return True
 
     def drop(self) -> None:
         """Delete all files."""

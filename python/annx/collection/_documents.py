@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,21 @@ def check_id(value: Any, position: int | None = None) -> str:
     return str(value)
 
 
+def check_documents(documents: Sequence[Any], first: int = 0) -> None:
+    """Refuse what is no document.
+
+    Raises
+    ------
+    DocumentError
+    """
+    for position, document in enumerate(documents):
+        if not isinstance(document, Mapping):
+            kind = type(document).__qualname__
+            raise DocumentError(f"document {first + position}: expected a mapping, got {kind}")
+        if ID not in document:
+            raise DocumentError(f"document {first + position}: no key 'id'")
+
+
 def encode(
     documents: Sequence[Mapping[str, Any]],
     schema: Schema,
@@ -88,14 +103,11 @@ def encode(
     DimensionError, DtypeError, NonFiniteError, ZeroVectorError
         A vector.
     """
-    last: dict[str, int] = {}
-    for position, document in enumerate(documents):
-        if not isinstance(document, Mapping):
-            kind = type(document).__qualname__
-            raise DocumentError(f"document {first + position}: expected a mapping, got {kind}")
-        if ID not in document:
-            raise DocumentError(f"document {first + position}: no key 'id'")
-        last[check_id(document[ID], first + position)] = position
+    check_documents(documents, first)
+    last = {
+        check_id(document[ID], first + position): position
+        for position, document in enumerate(documents)
+    }
     chosen = [(id, documents[position], first + position) for id, position in last.items()]
     made: list[dict[str, Any]] = []
     payloads = []
@@ -265,19 +277,3 @@ def sparse_vector(value: Any, where: str = "sparse vector") -> Sparse:
         raise DocumentError(f"{where}: an index is given twice")
     present = single[order] != 0
     return places[present], single[order][present]
-
-
-def texts_to_embed(
-    documents: Iterable[Mapping[str, Any]], schema: Schema, vector: str
-) -> list[tuple[int, str]]:
-    """Positions and texts of documents that lack a vector and have text to make it of."""
-    sources = schema.embed_from[vector]
-    found = []
-    for position, document in enumerate(documents):
-        if not isinstance(document, Mapping) or document.get(vector) is not None:
-            continue
-        parts = [document.get(source) for source in sources]
-        text = "\n".join(part for part in parts if isinstance(part, str) and part)
-        if text:
-            found.append((position, text))
-    return found

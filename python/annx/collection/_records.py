@@ -9,7 +9,6 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,14 +55,6 @@ class State(NamedTuple):
     sequence: int
     next_row: int
     forgotten: int
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a batch made of its documents: rows, and which of them are new."""
-
-    changes: list[Change]
-    new: list[bool]
 
 
 class Records:
@@ -156,14 +147,16 @@ class Records:
         """Count the documents."""
         return int(connection.execute("SELECT count(*) FROM documents").fetchone()[0])
 
-    def lag(self, connection: sqlite3.Connection, sequence: int) -> int:
-        """Count the changes after a sequence."""
-        query = "SELECT count(*) FROM {} WHERE sequence > ?"
-        tables = ("documents", "deleted")
-        return sum(
-            int(connection.execute(query.format(table), [sequence]).fetchone()[0])
-            for table in tables
-        )
+    def remembered(self, connection: sqlite3.Connection) -> int:
+        """Count the deletions and batches that are known for parts that lag behind."""
+        query = "SELECT (SELECT count(*) FROM deleted) + (SELECT count(*) FROM batches)"
+        return int(connection.execute(query).fetchone()[0])
+
+    def integrity(self, connection: sqlite3.Connection) -> list[str]:
+        """Say what SQLite finds wrong with the file."""
+        with guarded(self.path):
+            found = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else [f"records: {text}" for text in found]
 
     def rows_of(self, connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:
         """Find the rows of those ids that are there."""
@@ -267,7 +260,7 @@ class Records:
                 if self.writer.in_transaction:
                     self.writer.execute("ROLLBACK")
 
-    def put(self, batch: Batch, state: State) -> tuple[State, Written]:
+    def put(self, batch: Batch, state: State) -> tuple[State, list[Change]]:
         """Write documents, new ones and others; return what will be after the batch."""
         connection = self.writer
         sequence = _following(state.sequence)
@@ -275,7 +268,7 @@ class Records:
         old = self.documents(connection, taken.values(), self.schema.special)
         next_row = state.next_row
         inserted, updated = [], []
-        changes, new = [], []
+        changes = []
         for id, payload, document in zip(batch.ids, batch.payloads, batch.documents, strict=True):
             crc = _crc_of(id, payload)
             row = taken.get(id)
@@ -283,11 +276,9 @@ class Records:
                 row, next_row = next_row, next_row + 1
                 inserted.append((row, id, sequence, crc, payload))
                 changes.append(Change(row, document))
-                new.append(True)
             else:
                 updated.append((sequence, crc, payload, row))
                 changes.append(Change(row, document, self._kept(old[row], document)))
-                new.append(False)
         connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", inserted)
         query = "UPDATE documents SET sequence = ?, crc = ?, payload = ? WHERE row = ?"
         connection.executemany(query, updated)
@@ -295,7 +286,7 @@ class Records:
             self._put_field(name, table, changes)
         after = State(sequence, next_row, state.forgotten)
         self._advance(after)
-        return after, Written(changes, new)
+        return after, changes
 
     def _kept(self, old: Mapping[str, Any], document: Mapping[str, Any]) -> frozenset[str]:
         names = (*self.schema.vectors, *self.schema.text, *self.schema.sparse)

@@ -156,12 +156,21 @@ class Wanted:
     text: Mapping[str, TextField] | None
     sparse: Mapping[str, SparseField] | None
     embed_from: Mapping[str, tuple[str, ...]] | None
+    embed: Any = None
 
     def create(self) -> Schema | None:
         """Make the settings of a new collection; None if none are given."""
         if self.vectors is None and self.text is None and self.sparse is None:
             return None
-        return Schema(self.vectors or {}, self.text or {}, self.sparse or {}, self.embed_from or {})
+        vectors, text, sources = self.vectors or {}, self.text or {}, self.embed_from
+        if sources is None and self.embed is not None:
+            names = list(self.embed if isinstance(self.embed, Mapping) else vectors)
+            if len(names) != 1 and not isinstance(self.embed, Mapping):
+                raise SchemaError(f"expected embed as a mapping of fields of {names} to models")
+            if not text:
+                raise SchemaError("embed needs text fields to make vectors of")
+            sources = dict.fromkeys(names, tuple(text))
+        return Schema(vectors, text, self.sparse or {}, sources or {})
 
     def check(self, stored: Schema) -> None:
         """Refuse settings that are not those of the collection.
@@ -185,6 +194,7 @@ def wanted(
     vectors: Mapping[str, Any] | None,
     text: Any,
     sparse: Any,
+    embed: Any,
     embed_from: Any,
 ) -> Wanted:
     """Read the arguments of `Collection.open`.
@@ -207,7 +217,7 @@ def wanted(
     text_fields = None if text is None else _fields(text, "text", TextField)
     sparse_fields = None if sparse is None else _fields(sparse, "sparse", SparseField)
     sources = None if embed_from is None else _sources(embed_from, vector_fields)
-    return Wanted(vector_fields, text_fields, sparse_fields, sources)
+    return Wanted(vector_fields, text_fields, sparse_fields, sources, embed)
 
 
 _F = TypeVar("_F")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,6 @@ class VectorIndex:
         num_threads: int | None = None,
     ) -> None:
         self.name = name
-        self.fields = frozenset([name])
         self._field = field
         self._num_threads = num_threads
         self._file = SequencedFile(folder, stem, "annx", read_only=read_only)
@@ -74,6 +73,9 @@ class VectorIndex:
         else:
             self._durable, self.index = loaded
         self._applied = self._durable
+        self._prepared: frozenset[int] = frozenset()
+        # Whether the index holds anything that its file does not.
+        self._changed = False
 
     def _read(self, path: Path) -> Index:
         index = load(path, num_threads=self._num_threads)
@@ -83,6 +85,11 @@ class VectorIndex:
                 f"got {index.dim} x {index.metric}"
             )
         return index
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The field."""
+        return frozenset([self.name])
 
     @property
     def sequence(self) -> int:
@@ -102,6 +109,7 @@ class VectorIndex:
     def prepare(self, changes: Sequence[Change]) -> None:
         """Take in new rows that no search may return yet."""
         self._put(changes)
+        self._prepared = frozenset(change.row for change in changes)
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Reflect changes, those that were prepared among them."""
@@ -114,8 +122,16 @@ class VectorIndex:
             rows = np.array(gone, np.int64)
             rows = rows[self.index._core.contains(rows)]
             if len(rows):
+                self._changed = True
                 self.index.remove(rows)
-        self._put([change for change in changes if self.name not in change.kept])
+        self._put(
+            [
+                change
+                for change in changes
+                if self.name not in change.kept and change.row not in self._prepared
+            ]
+        )
+        self._prepared = frozenset()
         self._applied = sequence
 
     def _put(self, changes: Sequence[Change]) -> None:
@@ -126,22 +142,36 @@ class VectorIndex:
                 rows.append(change.row)
                 vectors.append(vector)
         if rows:
+            self._changed = True
             self.index.add(np.stack(vectors), np.array(rows, np.int64), upsert=True)
 
     def commit(self) -> None:
         """Write the index to its file."""
-        self._file.write(self._applied, self.index.save)
+        if self._changed or not self._file.rename(self._durable, self._applied):
+            self._file.write(self._applied, self.index.save)
         self._durable = self._applied
+        self._changed = False
 
     def clear(self) -> None:
         """Begin again with an empty index."""
         self._file.drop()
         self.index = new_index(self._field, self._num_threads)
         self._durable = self._applied = 0
+        self._changed = True
 
     def compact(self) -> None:
         """Give back the memory of removed rows."""
+        self._changed = True
         self.index.compact()
+
+    def verify(self, rows: set[int], holding: Mapping[str, set[int]]) -> Iterator[str]:
+        """Compare with the records: the rows that have each field; and examine the graph."""
+        has, should = set(self.index.labels.tolist()), holding[self.name]
+        if has != should:
+            yield f"{len(should - has)} rows are missing, {len(has - should)} too many"
+        report = self.index.check()
+        if not report.ok:
+            yield f"the graph is not sound: {report}"
 
     def size(self) -> int:
         """Bytes on disk."""

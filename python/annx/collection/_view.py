@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annx.collection._derived import Retriever
+from annx.collection._embed import Embedder
 from annx.collection._store import Store
 from annx.errors import ParameterError
+
+
+class View:
+    """What a search is given.
+
+    Attributes
+    ----------
+    store : Store
+    embedder : Embedder
+    schema : Schema
+    """
+
+    def __init__(self, store: Store, embedder: Embedder) -> None:
+        self.store = store
+        self.embedder = embedder
+        self.schema = store.records.schema
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Hold a state of the collection. Writes wait for it: keep it short.
+
+        Raises
+        ------
+        ClosedError
+        """
+        with self.store.reading() as connection:
+            yield Snapshot(self.store, connection)
 
 
 class Snapshot:
@@ -59,14 +88,15 @@ class Snapshot:
         return self._store.parts[f"{kind}:{name}"]
 
     def allowed(self, filter: Any) -> NDArray[np.bool_] | None:
-        """Which rows a filter lets pass; None: all of them.
+        """Which rows a filter lets pass, by row; None: all that are there.
 
         Raises
         ------
         FilterError
         """
+        hidden = self._store.hidden_from
         if filter is None:
-            return None
+            return None if hidden is None else np.ones(hidden, np.bool_)
         raise NotImplementedError("filters")
 
     def select(self, filter: Any) -> list[int]:
@@ -78,6 +108,10 @@ class Snapshot:
         if filter is None:
             return self._store.records.count(self._connection)
         return len(self.select(filter))
+
+    def integrity(self) -> list[str]:
+        """Say what SQLite finds wrong with the file of records."""
+        return self._store.records.integrity(self._connection)
 
     def rows_of(self, ids: Sequence[str]) -> dict[str, int]:
         """Find the rows of those ids that are there."""

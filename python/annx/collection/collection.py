@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
-
-from numpy.typing import NDArray
+from typing import Any, NoReturn, Self
 
 from annx import _validate
-from annx.collection import _documents, _schema
+from annx.collection import _schema, _stats
+from annx.collection._embed import Embedder
 from annx.collection._open import open_store
+from annx.collection._reading import Readable
 from annx.collection._sqlite import DURABILITY
-from annx.collection._store import Store
-from annx.collection._view import Snapshot
-from annx.errors import ParameterError
-
-_BATCH = 1000
+from annx.collection._stats import Stats
+from annx.collection._view import View
+from annx.collection._writing import Writable
 
 
-class Collection:
+class Collection(Writable, Readable):
     """Documents with vectors, text and metadata in a folder, which survive a crash.
 
-    `Collection.open` makes one. All methods may be called from any threads at the same time.
+    `Collection.open` makes one. All methods may be called from any threads at the same time:
+    a search sees every write that had returned before it began, and of any batch all or
+    nothing. One process writes, others may read meanwhile.
 
     Examples
     --------
     >>> import annx, tempfile
-    >>> from annx.collection import Collection
     >>> folder = tempfile.TemporaryDirectory()
-    >>> with Collection.open(folder.name, dim=2, metric="cosine") as points:
+    >>> with annx.Collection.open(folder.name, dim=2, metric="cosine") as points:
     ...     _ = points.upsert([{"id": "a", "vector": [1.0, 0.0], "city": "Oslo"}])
     ...     points.get("a")
     {'id': 'a', 'city': 'Oslo'}
     >>> folder.cleanup()
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, view: View, path: Path) -> None:
+        self._view = view
+        self._path = path
 
     @classmethod
     def open(
@@ -59,104 +57,180 @@ class Collection:
         read_only: bool = False,
         num_threads: int | None = None,
     ) -> Self:
-        """Open the collection in a folder, or create it."""
+        """Open the collection in a folder, or create it.
+
+        What fields a collection has is settled when it is created, and kept with it: to open
+        it again the path is enough, and settings that are given must be those it has. Payload
+        needs no settings; its keys may come and go.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A folder.
+        dim : int, optional
+            Documents have one vector, under ``"vector"``, of so many elements.
+        metric, codec : str, optional
+            Of that vector, as for `annx.Index`.
+        vectors : mapping of str to VectorField or mapping, optional
+            In place of `dim`, `metric` and `codec`: named vectors, each with its settings.
+        text : str, sequence of str, or mapping of str to TextField or mapping, optional
+            Fields that keyword search looks into. Needs the extra ``text``.
+        sparse : str or sequence of str, optional
+            Fields of sparse vectors.
+        embed : callable, object with ``encode``, or mapping of str to these, optional
+            Makes the vectors of documents that have none, and of queries that are text alone:
+            it is given a list of n str and returns an array of shape (n, dim), as the models
+            of sentence-transformers do. A mapping says which model goes with which vector
+            field. It is not stored: pass it each time.
+        embed_from : str, sequence of str, or mapping of str to these, optional
+            The text fields that `embed` is given, joined by a line's end; all of them by
+            default. A mapping says it for each vector field.
+        durability : {"power", "process", "none"}
+            What a write that returned survives. ``"power"``: the loss of power; the disk
+            is waited for at each batch. ``"process"``: the end of the process in any way,
+            ``kill -9`` too, but the last writes may be lost with the power. ``"none"``: as
+            ``"process"``, but a loss of power may damage the records as well.
+        read_only : bool
+            Read what another process may be writing. Each search looks whether there is
+            anything new.
+        num_threads : int, optional
+            For searches and writes; as for `annx.Index`.
+
+        Returns
+        -------
+        Collection
+
+        Raises
+        ------
+        MissingCollectionError
+            There is none, and no settings to create one by, or `read_only`.
+        SchemaError
+            The collection has other settings, or they do not go together.
+        LockedError
+            It is open for writing elsewhere, in this process or another.
+        StorageError
+            Files cannot be read or written, or the records are damaged.
+        MissingExtraError
+            `text` without the extra ``text``.
+
+        Warns
+        -----
+        RebuildWarning
+            A file that is made from the records was damaged, and was made again.
+
+        Notes
+        -----
+        After a fork, a child opens the collection again; what the parent had opened raises
+        `ClosedError` there. With spawn, open it in each process: a `Collection` cannot be
+        pickled.
+
+        Examples
+        --------
+        >>> import annx, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> fields = {"title": {"dim": 2, "metric": "cosine"}, "body": {"dim": 3}}
+        >>> annx.Collection.open(folder.name, vectors=fields).close()
+        >>> annx.Collection.open(folder.name, dim=4)
+        Traceback (most recent call last):
+            ...
+        annx.errors.SchemaError: ...
+        >>> folder.cleanup()
+        """
         _validate.choice(durability, "durability", tuple(DURABILITY))
-        wanted = _schema.wanted(dim, metric, codec, vectors, text, sparse, embed_from)
-        return cls(open_store(Path(path), wanted, durability, read_only, num_threads))
-
-    # Writing
-
-    def upsert(self, documents: Iterable[Mapping[str, Any]], *, batch_size: int = _BATCH) -> int:
-        """Add documents, in place of those with the same ids."""
-        if isinstance(documents, Mapping):
-            documents = [documents]
-        done = 0
-        for some in _batches(documents, batch_size):
-            batch = _documents.encode(some, self._store.records.schema, self._check, done)
-            self._store.put(batch)
-            done += len(some)
-        return done
-
-    def _check(self, name: str, rows: NDArray[Any]) -> None:
-        part: Any = self._store.parts[f"vector:{name}"]
-        part.check(rows)
-
-    def delete(self, ids: str | Iterable[str] | None = None, *, filter: Any = None) -> int:
-        """Delete documents by their ids, or those that a filter lets pass."""
-        if (ids is None) == (filter is None):
-            raise ParameterError("expected ids or filter, got " + ("both" if ids else "neither"))
-        store = self._store
-        with store.writing():
-            with self._snapshot() as snapshot:
-                if ids is not None:
-                    rows = list(snapshot.rows_of(_ids(ids)).values())
-                else:
-                    rows = snapshot.select(filter)
-            if rows:
-                store.remove(rows)
-        return len(rows)
-
-    # Reading
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[Snapshot]:
-        with self._store.reading() as connection:
-            yield Snapshot(self._store, connection)
-
-    def get(self, ids: str | Iterable[str], *, vectors: bool = False) -> Any:
-        """Return documents by their ids."""
-        wanted = _ids(ids)
-        with self._snapshot() as snapshot:
-            rows = snapshot.rows_of(wanted)
-            fields = snapshot.schema.special if vectors else ()
-            documents = snapshot.documents([rows.get(id, -1) for id in wanted], fields)
-        return documents[0] if isinstance(ids, str) else documents
-
-    def count(self, filter: Any = None) -> int:
-        """Count the documents, or those that a filter lets pass."""
-        with self._snapshot() as snapshot:
-            return snapshot.count(filter)
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __contains__(self, id: object) -> bool:
-        if not isinstance(id, str):
-            return False
-        with self._snapshot() as snapshot:
-            return bool(snapshot.rows_of([id]))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self.iterate()
-
-    def iterate(
-        self, *, filter: Any = None, vectors: bool = False, batch_size: int = _BATCH
-    ) -> Iterator[dict[str, Any]]:
-        """Go through the documents in the order in which their ids came."""
-        after = -1
-        while True:
-            with self._snapshot() as snapshot:
-                fields = snapshot.schema.special if vectors else ()
-                found = snapshot.scan(after, batch_size, filter, fields)
-            if not found:
-                return
-            after = found[-1][0]
-            yield from (document for _, document in found)
+        wanted = _schema.wanted(dim, metric, codec, vectors, text, sparse, embed, embed_from)
+        folder = Path(path)
+        store = open_store(folder, wanted, durability, read_only, num_threads)
+        try:
+            embedder = Embedder(store.records.schema, embed)
+        except BaseException:
+            store.close()
+            raise
+        return cls(View(store, embedder), folder)
 
     def search(
         self, *, vector: Any = None, k: int = 10, filter: Any = None, **options: Any
     ) -> list[dict[str, Any]]:
         """Find the documents that fit a query best."""
-        with self._snapshot() as snapshot:
+        with self._view.snapshot() as snapshot:
             part = snapshot.vectors()
             rows, scores = part.search(vector, k, snapshot.allowed(filter), **options)
             documents = snapshot.documents(rows)
         pairs = zip(documents, scores.tolist(), strict=True)
         return [{**document, "score": score} for document, score in pairs if document]
 
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._path
+
+    @property
+    def schema(self) -> _schema.Schema:
+        """The fields and their settings."""
+        return self._view.schema
+
+    def refresh(self) -> None:
+        """Take in what another process has written by now.
+
+        Each search does that; this does it ahead of time.
+        """
+        self._view.store.catch_up()
+
+    def stats(self) -> Stats:
+        """Say how many documents there are, and what they take.
+
+        Returns
+        -------
+        Stats
+        """
+        return _stats.gather(self._view, self._path)
+
+    def check(self) -> list[str]:
+        """Examine the records and compare with them what is made from them.
+
+        Returns
+        -------
+        list of str
+            What is wrong; empty if all is well.
+
+        Notes
+        -----
+        Reads everything: seconds for a hundred thousand documents. Writes wait meanwhile.
+        """
+        return _stats.check(self._view)
+
+    def checkpoint(self) -> None:
+        """Bring the files that are made from the records up to date.
+
+        `close` does it, and so do writes now and then. The next to open the collection then
+        has nothing to replay. The records are up to date at any time.
+
+        Raises
+        ------
+        ReadOnlyError, StorageError
+        """
+        self._view.store.checkpoint()
+
+    def compact(self) -> None:
+        """Give back the memory and disk space of what was replaced and deleted.
+
+        Searches go on meanwhile.
+
+        Raises
+        ------
+        ReadOnlyError, StorageError
+        """
+        self._view.store.compact()
+
     def close(self) -> None:
-        """Make everything durable and let go of the files."""
-        self._store.close()
+        """Bring all files up to date and let go of them; again does nothing.
+
+        Raises
+        ------
+        StorageError
+            A file that is made from the records could not be written. The collection is
+            closed, and the records are complete.
+        """
+        self._view.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -164,12 +238,11 @@ class Collection:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Collection cannot be pickled; open it in each process, with read_only=True "
+            "where another one writes"
+        )
 
-def _ids(ids: str | Iterable[str]) -> list[str]:
-    return [_documents.check_id(id) for id in ([ids] if isinstance(ids, str) else ids)]
-
-
-def _batches(documents: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    source = iter(documents)
-    while some := list(islice(source, size)):
-        yield some
+    def __repr__(self) -> str:
+        return f"<annx.Collection {str(self._path)!r}>"
