@@ -55,40 +55,45 @@ class Postings:
         weights: NDArray[np.float32],
     ) -> Self:
         """Turn round the vectors of distinct rows, `counts` entries of each, one after another."""
-        order = np.argsort(rows)
-        rank = np.empty(len(rows), np.int32)
-        rank[order] = np.arange(len(rows), dtype=np.int32)
-        places = np.repeat(rank, counts)
-        by = np.lexsort((places, indices))
-        found, first = np.unique(indices[by], return_index=True)
-        starts = np.append(first, len(by)).astype(np.int64)
-        return cls(
-            rows[order], np.ones(len(rows), np.bool_), found, starts, places[by], weights[by]
-        )
+        return cls._turned(rows, np.repeat(np.arange(len(rows)), counts), indices, weights)
 
     @classmethod
     def join(cls, parts: Sequence[Postings]) -> Self:
         """Put the live rows of several together; no row is live in two."""
-        rows, indices, weights, owners = [], [], [], []
+        rows = [np.empty(0, np.int64)]
+        owners, indices, weights = [rows[0]], [np.empty(0, np.uint32)], [np.empty(0, np.float32)]
         before = 0
         for part in parts:
-            rank = np.cumsum(part.live) - 1 + before
+            number = np.cumsum(part.live) - 1 + before
             kept = part.live[part.places]
-            rows.append(part.rows[part.live])
+            owners.append(number[part.places[kept]])
             indices.append(np.repeat(part.indices, np.diff(part.starts))[kept])
             weights.append(part.weights[kept])
-            owners.append(rank[part.places[kept]])
+            rows.append(part.rows[part.live])
             before += len(rows[-1])
-        owner = np.concatenate(owners) if owners else np.empty(0, np.int64)
-        order = np.argsort(owner, kind="stable")
-        counts = np.bincount(owner, minlength=before)
-        none = [np.empty(0, np.uint32)], [np.empty(0, np.float32)], [np.empty(0, np.int64)]
-        return cls.build(
-            np.concatenate(rows or none[2]),
-            counts,
-            np.concatenate(indices or none[0])[order],
-            np.concatenate(weights or none[1])[order],
-        )
+        given = (np.concatenate(each) for each in (rows, owners, indices, weights))
+        return cls._turned(*given)
+
+    @classmethod
+    def _turned(
+        cls,
+        rows: NDArray[np.int64],
+        owners: NDArray[np.int64],
+        indices: NDArray[np.uint32],
+        weights: NDArray[np.float32],
+    ) -> Self:
+        """Sort entries, each of the row ``rows[owner]``, by index and row."""
+        order = np.argsort(rows)
+        rank = np.empty(len(rows), np.int32)
+        rank[order] = np.arange(len(rows), dtype=np.int32)
+        places = rank[owners]
+        # One key, all different: NumPy sorts 64-bit integers with SIMD.
+        by = np.argsort((indices.astype(np.uint64) << np.uint64(32)) | places.astype(np.uint64))
+        ordered = indices[by]
+        first = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] ^ np.uint32(1)))
+        starts = np.append(first, len(by)).astype(np.int64)
+        live = np.ones(len(rows), np.bool_)
+        return cls(rows[order], live, ordered[first], starts, places[by], weights[by])
 
     @property
     def size(self) -> int:

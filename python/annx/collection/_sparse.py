@@ -15,12 +15,14 @@ from annx.collection._documents import sparse_vector
 from annx.collection._postings import Postings
 from annx.errors import FormatError
 
+_MOST_PARTS = 8
+
 
 class SparseIndex:
     """Sparse vectors, such as SPLADE's, of one field.
 
-    Rows are in a few `Postings`, each at least twice as large as the next, so that a row is
-    copied some log2(n) times at most.
+    Rows are in a few `Postings`. When there are too many, those are joined that the ones after
+    them together outweigh, so that a row is copied some log(n) times at most.
 
     Parameters
     ----------
@@ -156,9 +158,13 @@ class SparseIndex:
 
 
 def _joined(parts: list[Postings]) -> list[Postings]:
-    while len(parts) > 1 and parts[-2].size < 2 * parts[-1].size:
-        parts = [*parts[:-2], Postings.join(parts[-2:])]
-    return parts
+    if len(parts) <= _MOST_PARTS:
+        return parts
+    sizes = [part.size for part in parts]
+    first = next(
+        i for i in range(len(parts)) if sizes[i] <= sum(sizes[i + 1 :]) or i == len(parts) - 2
+    )
+    return [*parts[:first], Postings.join(parts[first:])]
 
 
 def _read(path: Path) -> Postings:
