@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import annx
+from annx.filters import parse
 
 IDS = st.sampled_from([*"abcdefgh", "å", "🙂", "'; DROP TABLE documents; --", "x" * 300, "a\0b"])
 VECTORS = st.none() | st.lists(st.integers(-8, 8).map(float), min_size=DIM, max_size=DIM)
@@ -29,6 +30,15 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 PAYLOAD = st.dictionaries(st.sampled_from(["n", "city", "$lt", "Ω.x", ""]), VALUES, max_size=3)
+
+
+FILTERS = st.sampled_from(
+    [{"n": {"$gt": 0}}, {"city": "a"}, {"n": None}, {"Ω.x": {"$exists": True}}, {"": True}]
+)
+
+
+def filter_none(*values):
+    return [value for value in values if value is not None]
 
 
 @st.composite
@@ -80,6 +90,23 @@ class Collections(RuleBasedStateMachine):
         there = len({id for id in ids if id in self.model.documents})
         assert self.collection.delete(ids) == there
         self.model.delete(ids)
+
+    @rule(filter=FILTERS)
+    def delete_by_filter(self, filter):
+        gone = [id for id, each in self.model.documents.items() if parse(filter).matches(each)]
+        assert self.collection.delete(filter=filter) == len(gone)
+        self.model.delete(gone)
+
+    @rule(filter=FILTERS)
+    def filter(self, filter):
+        want = [id for id, each in self.model.documents.items() if parse(filter).matches(each)]
+        for collection in filter_none(self.collection, self.reader):
+            assert collection.count(filter) == len(want)
+            found = collection.iterate(filter=filter, batch_size=3)
+            assert [each["id"] for each in found] == want
+            hits = collection.search(vector=self.query, k=200, filter=filter)
+            ranked = [id for id in self.model.search(self.query) if id in want]
+            assert {hit["id"] for hit in hits} == set(ranked)
 
     @rule(
         batch=st.lists(documents(), min_size=1, max_size=3),
