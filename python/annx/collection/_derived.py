@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annx.errors import FormatError, RebuildWarning
+from annx.errors import FormatError, RebuildWarning, StorageError
 
 _T = TypeVar("_T")
 
@@ -165,9 +165,16 @@ class SequencedFile:
         sequence : int
         write : callable
             Writes the file at a path, atomically.
+
+        Raises
+        ------
+        StorageError
         """
         path = self._folder / f"{self._stem}.{sequence}.{self._suffix}"
-        write(path)
+        try:
+            write(path)
+        except OSError as error:
+            raise StorageError(error.errno, f"cannot write {path}: {error}") from error
         self._drop(path)
 
     def rename(self, old: int, new: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from annx.collection._columns import FilterColumns
 from annx.collection._derived import Derived
 from annx.collection._keywords import Keywords
 from annx.collection._lock import WriterLock
@@ -73,8 +74,8 @@ def _check_new(schema: Schema) -> None:
 def _parts(
     folder: Path, schema: Schema, read_only: bool, num_threads: int | None
 ) -> dict[str, Derived]:
-    """Make the derived parts: ``"vector:NAME"`` and so on."""
-    parts: dict[str, Derived] = {}
+    """Make the derived parts: ``"columns"``, ``"vector:NAME"`` and so on."""
+    parts: dict[str, Derived] = {"columns": FilterColumns(folder, schema, read_only=read_only)}
     for n, (name, field) in enumerate(schema.vectors.items()):
         parts[f"vector:{name}"] = VectorIndex(
             folder, f"vector-{n}", name, field, read_only=read_only, num_threads=num_threads

@@ -14,6 +14,7 @@ from annx.collection._derived import Retriever
 from annx.collection._embed import Embedder
 from annx.collection._store import Store
 from annx.errors import ParameterError
+from annx.filters import Columns
 
 
 class View:
@@ -49,14 +50,19 @@ class Snapshot:
     Attributes
     ----------
     schema : Schema
-    columns : Columns
-        Filter columns by row.
     """
 
     def __init__(self, store: Store, connection: sqlite3.Connection) -> None:
         self._store = store
         self._connection = connection
         self.schema = store.records.schema
+
+    @property
+    def columns(self) -> Columns:
+        """Filter columns, facets and values by row."""
+        part: Any = self._store.parts["columns"]
+        columns: Columns = part.columns
+        return columns
 
     def vectors(self, name: str | None = None) -> Retriever:
         """Return the index of a vector field; the only one by default.
@@ -97,17 +103,19 @@ class Snapshot:
         hidden = self._store.hidden_from
         if filter is None:
             return None if hidden is None else np.ones(hidden, np.bool_)
-        raise NotImplementedError("filters")
+        # Rows that are hidden are not in the columns yet.
+        return self.columns.mask(filter)
 
     def select(self, filter: Any) -> list[int]:
         """Return the rows that a filter lets pass, ascending."""
-        raise NotImplementedError("filters")
+        rows: list[int] = self.columns.select(filter).tolist()
+        return rows
 
     def count(self, filter: Any = None) -> int:
         """Count the documents that a filter lets pass."""
         if filter is None:
             return self._store.records.count(self._connection)
-        return len(self.select(filter))
+        return self.columns.count(filter)
 
     def integrity(self) -> list[str]:
         """Say what SQLite finds wrong with the file of records."""
@@ -124,7 +132,8 @@ class Snapshot:
         records = self._store.records
         if filter is None:
             return records.scan(self._connection, after, limit, fields)
-        rows = [row for row in self.select(filter) if row > after][:limit]
+        later = np.flatnonzero(self.columns.mask(filter)[after + 1 :])[:limit]
+        rows = (later + (after + 1)).tolist()
         found = records.documents(self._connection, rows, fields)
         return [(row, found[row]) for row in rows]
 
