@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from annx.collection._schema import SparseField, TextField, VectorField
+from annx.collection._fusion import fuse
+from annx.collection._schema import SparseField, VectorField
+from annx.collection._snippets import Highlight
+from annx.collection._text import TextField, TextQuery
 from annx.collection.collection import Collection
 
-__all__ = ["Collection", "SparseField", "TextField", "VectorField"]
+__all__ = [
+    "Collection",
+    "Highlight",
+    "SparseField",
+    "TextField",
+    "TextQuery",
+    "VectorField",
+    "fuse",
+]

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from annx.collection._columns import FilterColumns
 from annx.collection._derived import Derived
+from annx.collection._keywords import Keywords
 from annx.collection._lock import WriterLock
 from annx.collection._records import Records
 from annx.collection._schema import Schema, Wanted
+from annx.collection._sparse import SparseIndex
 from annx.collection._store import Store
 from annx.collection._vectors import VectorIndex, new_index
 from annx.errors import MissingCollectionError, ParameterError, SchemaError, StorageError
@@ -78,4 +80,8 @@ def _parts(
         parts[f"vector:{name}"] = VectorIndex(
             folder, f"vector-{n}", name, field, read_only=read_only, num_threads=num_threads
         )
+    for n, name in enumerate(schema.sparse):
+        parts[f"sparse:{name}"] = SparseIndex(folder, f"sparse-{n}", name, read_only=read_only)
+    if schema.text:
+        parts["text"] = Keywords(folder / "text", schema.text, read_only=read_only)
     return parts

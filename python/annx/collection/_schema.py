@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from annx import _validate
+from annx.collection._text import TextField
 from annx.errors import ParameterError, SchemaError
 
 #: The key of a document's id.
@@ -65,19 +66,6 @@ class VectorField:
             raise SchemaError(f"metric 'hamming' goes with dtype 'uint8', got {dtype!r}")
         object.__setattr__(self, "codec", codec)
         object.__setattr__(self, "dtype", dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class TextField:
-    """A text field that keyword search looks into.
-
-    Parameters
-    ----------
-    language : str, optional
-        Stems words by the rules of a language, such as ``"en"``. None: words as they are.
-    """
-
-    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

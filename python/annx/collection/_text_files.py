@@ -1,0 +1,191 @@
+"""The folder of a keyword index: is it whole, which change does it reflect, a copy of it.
+
+Beside tantivy's files lies a mark, `reflects.json`: the sequence number of the last change in
+tantivy's last commit. It is written after the commit and names it. A mark of another commit than
+the folder's, a file that is missing or whose checksum is wrong: the index is to be built again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annx import _atomic
+from annx.errors import FormatError
+
+_MARK = "reflects.json"
+_META = "meta.json"
+_PARTS = ("idx", "pos", "term", "store", "fast", "fieldnorm")
+# The last 8 bytes of tantivy's files: the length of a footer in JSON, and this.
+_MAGIC = 1337
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a keyword index reflects."""
+
+    sequence: int
+    commit: int
+    documents: int
+    highest: int
+    settings: str
+
+
+def write_mark(folder: Path, mark: Mark) -> None:
+    """Say what the folder's last commit reflects."""
+    body = json.dumps(asdict(mark), sort_keys=True)
+    content = json.dumps({"mark": body, "crc": zlib.crc32(body.encode())})
+    _atomic.write(folder / _MARK, lambda file: file.write(content.encode()))
+
+
+def read_mark(folder: Path) -> Mark:
+    """What the folder reflects.
+
+    Raises
+    ------
+    FormatError
+        No mark, or a damaged one.
+    """
+    try:
+        outer = json.loads((folder / _MARK).read_bytes())
+        body = outer["mark"]
+        if zlib.crc32(body.encode()) != outer["crc"]:
+            raise FormatError(f"{folder / _MARK}: the checksum is wrong")
+        return Mark(**json.loads(body))
+    except FormatError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{folder / _MARK}: {error}") from error
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads((folder / _META).read_bytes())
+        if isinstance(meta, dict):
+            return meta
+        raise FormatError(f"{folder / _META}: expected an object")
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{folder / _META}: {error}") from error
+
+
+def _files(folder: Path) -> list[str]:
+    """Names of the files that the last commit consists of."""
+    names = []
+    try:
+        for segment in _meta(folder)["segments"]:
+            stem = segment["segment_id"].replace("-", "")
+            names += [f"{stem}.{part}" for part in _PARTS]
+            if segment["deletes"] is not None:
+                names.append(f"{stem}.{segment['deletes']['opstamp']}.del")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{folder / _META}: {error!r}") from error
+    return names
+
+
+def _check_file(path: Path) -> None:
+    """Compare a file with the checksum in its footer."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < 8:
+                raise FormatError(f"{path}: {size} bytes are no file of tantivy's")
+            file.seek(size - 8)
+            end = file.read(8)
+            length = int.from_bytes(end[:4], "little")
+            if int.from_bytes(end[4:], "little") != _MAGIC or length > size - 8:
+                raise FormatError(f"{path}: the footer is damaged")
+            file.seek(size - 8 - length)
+            wanted = json.loads(file.read(length))["crc"]
+            file.seek(0)
+            found, left = 0, size - 8 - length
+            while left and (block := file.read(min(_BLOCK, left))):
+                found = zlib.crc32(block, found)
+                left -= len(block)
+            if left or found != wanted:
+                raise FormatError(f"{path}: the checksum is wrong")
+    except FormatError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path}: {error!r}") from error
+
+
+def verify(folder: Path, settings: str) -> Mark:
+    """Check every byte that a search could read; give what the folder reflects.
+
+    Raises
+    ------
+    FormatError
+        Something is damaged or missing, or belongs to other settings or to another commit.
+    """
+    mark = read_mark(folder)
+    if mark.settings != settings:
+        raise FormatError(f"{folder}: indexed with other settings")
+    for name in _files(folder):
+        _check_file(folder / name)
+    if _meta(folder).get("opstamp") != mark.commit:
+        raise FormatError(f"{folder}: the mark is of another commit")
+    return mark
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is anything of a keyword index."""
+    return (folder / _META).exists() or (folder / _MARK).exists()
+
+
+def size(folder: Path) -> int:
+    """Bytes on disk."""
+    total = 0
+    for path in folder.glob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # merged into another since
+    return total
+
+
+def copy(folder: Path, target: Path, tries: int = 50) -> None:
+    """Copy the last commit, by hard links where the file system can.
+
+    Meanwhile the writer may commit, or merge segments and delete them; then again from the start.
+
+    Raises
+    ------
+    FormatError
+        Never whole in `tries` attempts.
+    """
+    for attempt in range(tries):
+        if attempt:
+            time.sleep(0.01)
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        try:
+            shutil.copyfile(folder / _MARK, target / _MARK)
+            shutil.copyfile(folder / _META, target / _META)
+            if read_mark(target).commit != _meta(target).get("opstamp"):
+                raise FormatError(f"{folder}: the mark is of another commit")
+            names = _files(target)
+            for name in names:
+                _link(folder / name, target / name)
+        except (FileNotFoundError, FormatError) as error:
+            last = error
+            continue
+        # What tantivy takes for its own, and deletes once it is merged.
+        (target / ".managed.json").write_text(json.dumps([*names, _META]))
+        return
+    raise FormatError(f"{folder}: not whole in {tries} attempts: {last}")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
