@@ -1,0 +1,156 @@
+"""Many threads on one collection: whole batches, and all that was acknowledged."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from collection_model import DIM, opened
+
+import annx
+from annx.collection._gate import Gate
+
+TOGETHER = 40  # more than are applied at once, so that new rows are prepared
+
+
+def batch(number, version, rng):
+    return [
+        {
+            "id": f"{number}-{place}",
+            "batch": number,
+            "version": version,
+            "vector": rng.standard_normal(DIM, np.float32),
+        }
+        for place in range(TOGETHER)
+    ]
+
+
+@pytest.mark.parametrize("reader_opens_its_own", [False, True])
+def test_searches_see_whole_batches_while_writes_go_on(tmp_path, reader_opens_its_own):
+    acknowledged = {}
+    done = threading.Event()
+    folder = tmp_path / "shared"
+
+    def write(collection, seed):
+        rng = np.random.default_rng(seed)
+        for step in range(12):
+            number, version = 100 * seed + step % 4, step
+            collection.upsert(batch(number, version, rng))
+            acknowledged[number] = version
+
+    def look(collection, seed):
+        query = np.random.default_rng(seed).standard_normal(DIM, np.float32)
+        looks = 0
+        while not done.is_set() or looks < 3:
+            looks += 1
+            before = dict(acknowledged)
+            ways = (
+                collection.search(vector=query, k=1000, ef_search=2000),
+                collection.search(
+                    vector=query, k=1000, ef_search=2000, filter={"version": {"$gte": 0}}
+                ),
+            )
+            for hits in ways:
+                versions = {}
+                for hit in hits:
+                    versions.setdefault(hit["batch"], []).append(hit["version"])
+                for found in versions.values():
+                    assert len(found) == TOGETHER, "half a batch"
+                    assert len(set(found)) == 1, "two versions of one batch"
+                for number, version in before.items():
+                    assert versions[number][0] >= version, "an acknowledged write is missing"
+            for number in before:
+                count = collection.count({"batch": number})
+                assert count == TOGETHER
+        return looks
+
+    with opened(folder, dim=DIM, durability="none", num_threads=1) as collection:
+        other = annx.Collection.open(folder, read_only=True) if reader_opens_its_own else collection
+        with ThreadPoolExecutor(5) as pool:
+            lookers = [pool.submit(look, other, seed) for seed in range(2)]
+            writers = [pool.submit(write, collection, seed) for seed in (1, 2)]
+            try:
+                for writer in writers:
+                    writer.result()
+            finally:
+                done.set()
+            assert all(looker.result() for looker in lookers)
+        if reader_opens_its_own:
+            other.close()
+        assert collection.check() == []
+
+
+def test_a_write_that_fails_leaves_no_trace(tmp_path, monkeypatch):
+    """Also where rows were prepared, which searches may not see."""
+    rng = np.random.default_rng(0)
+    with opened(tmp_path, dim=DIM, durability="none") as collection:
+        collection.upsert(batch(1, 0, rng))
+        store = collection._view.store
+        monkeypatch.setattr(store.records, "commit", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            collection.upsert(batch(2, 0, rng))
+        monkeypatch.undo()
+        hits = collection.search(vector=np.ones(DIM), k=1000, ef_search=2000)
+        assert {hit["batch"] for hit in hits} == {1} and len(collection) == TOGETHER
+        collection.upsert(batch(3, 0, rng))
+        assert collection.check() == []
+        hits = collection.search(vector=np.ones(DIM), k=1000, ef_search=2000)
+        assert sorted({hit["batch"] for hit in hits}) == [1, 3] and len(hits) == 2 * TOGETHER
+
+
+@pytest.mark.parametrize("part", ["columns", "vector:vector"])
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_a_part_that_fails_after_the_commit_catches_up(tmp_path, monkeypatch, part, error):
+    rng = np.random.default_rng(0)
+    with opened(tmp_path, dim=DIM, durability="none") as collection:
+        collection.upsert(batch(1, 0, rng))
+
+        def fail(changes, sequence):
+            raise error
+
+        monkeypatch.setattr(collection._view.store.parts[part], "apply", fail)
+        with pytest.raises(error):
+            collection.upsert(batch(2, 0, rng)[:3])
+        monkeypatch.undo()
+        hits = collection.search(vector=np.ones(DIM), k=1000, ef_search=2000)
+        assert len(hits) == len(collection) == TOGETHER + 3
+        assert collection.count({"batch": 2}) == 3
+        assert collection.check() == []
+
+
+def test_the_gate_lets_a_thread_in_again():
+    gate = Gate()
+    entered = []
+    with gate.shared():
+        writer = threading.Thread(target=lambda: [gate.exclusive().__enter__(), entered.append(1)])
+        writer.start()
+        while not gate._waiting:
+            pass
+        # Waits behind the writer, if it does not know its own thread.
+        with gate.shared():
+            assert not entered
+    writer.join(10)
+    assert entered
+    gate = Gate()
+    with gate.exclusive(), gate.exclusive(), gate.shared():
+        pass
+    with gate.shared(), gate.shared():
+        pass
+
+
+def test_closed_is_closed(tmp_path):
+    collection = annx.Collection.open(tmp_path, dim=DIM)
+    collection.close()
+    collection.close()
+    for call in (
+        lambda: collection.upsert({"id": "a"}),
+        lambda: collection.get("a"),
+        lambda: collection.search(vector=np.ones(DIM)),
+        lambda: len(collection),
+        lambda: collection.stats(),
+        lambda: collection.compact(),
+    ):
+        with pytest.raises(annx.ClosedError, match="closed"):
+            call()
