@@ -84,7 +84,7 @@ def test_searches_see_whole_batches_while_writes_go_on(tmp_path, reader_opens_it
 
 def test_rows_that_are_prepared_take_nobodys_place(tmp_path, monkeypatch):
     with opened(tmp_path, dim=DIM, durability="none") as collection:
-        collection.upsert(batch(5, 5))
+        collection.upsert(batch(5, 50))
         store, found = collection._view.store, []
         prepare = store._prepare
 
