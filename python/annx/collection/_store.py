@@ -16,7 +16,7 @@ from annx.collection._documents import Batch
 from annx.collection._gate import Gate
 from annx.collection._lock import WriterLock
 from annx.collection._records import Records, State
-from annx.errors import ClosedError, ReadOnlyError, RebuildWarning
+from annx.errors import AnnxError, ClosedError, ReadOnlyError, RebuildWarning, StorageError
 
 #: Bytes of documents, or so, that are replayed at a time. An empty index builds the first lot
 #: in bulk.
@@ -73,17 +73,19 @@ class Store:
     def _verify(
         self, connection: sqlite3.Connection, name: str, part: Derived, state: State
     ) -> None:
-        """Forget a part that reflects other records than these."""
+        """Forget a part that reflects other records than these; warn of one that is missing."""
         if part.sequence == 0:
+            if not self.records.checkpoint(connection):
+                return
+            trouble = "is missing"
+        elif part.sequence <= state.sequence and self.records.knows(connection, part.sequence):
             return
-        if part.sequence <= state.sequence and self.records.knows(connection, part.sequence):
-            return
+        else:
+            trouble = "reflects other records than these"
+            part.clear()
         warnings.warn(
-            f"{name} reflects other records than these and is made again from them",
-            RebuildWarning,
-            stacklevel=5,
+            f"{name} {trouble} and is made again from the records", RebuildWarning, stacklevel=5
         )
-        part.clear()
 
     def _replay(self, connection: sqlite3.Connection, state: State, since: dict[str, int]) -> None:
         """Bring parts from the sequences that they reflect up to a state of the records."""
@@ -227,6 +229,7 @@ class Store:
             self._withdraw()
             self.catch_up()
             self._commit_parts()
+            self.records.set_checkpoint(self.sequence)
             with self.records.pool.borrow() as connection:
                 many = self.records.remembered(connection) > _REMEMBERED
             if many:
@@ -273,18 +276,21 @@ class Store:
         with self._writing:
             if self._closed is not None:
                 return
-            try:
+            trouble: list[Exception] = []
+            if self.lock is not None:
+                _attempt(self.checkpoint, trouble)
+            with self._gate.exclusive():
+                self._closed = "the collection is closed"
+                for part in self.parts.values():
+                    _attempt(part.close, trouble)
+                _attempt(self.records.close, trouble)
                 if self.lock is not None:
-                    self.checkpoint()
-            finally:
-                with self._gate.exclusive():
-                    self._closed = "the collection is closed"
-                    for part in self.parts.values():
-                        part.close()
-                    self.records.close()
-                    if self.lock is not None:
-                        self.lock.close()
-                    _opened.discard(self)
+                    self.lock.close()
+            _opened.discard(self)
+        for error in trouble:
+            if isinstance(error, AnnxError):
+                raise error
+            raise StorageError(f"a part could not be closed: {error}") from error
 
     def _abandon(self) -> None:
         """Be of no use in a child of `fork`, and do no harm to the parent."""
@@ -293,6 +299,13 @@ class Store:
             self.lock.close()
         # Closing SQLite's connections here would take the parent's file locks for the child's.
         _left_open.append(self.records)
+
+
+def _attempt(step: Callable[[], None], trouble: list[Exception]) -> None:
+    try:
+        step()
+    except Exception as error:
+        trouble.append(error)
 
 
 _opened: weakref.WeakSet[Store] = weakref.WeakSet()
