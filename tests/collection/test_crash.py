@@ -65,7 +65,7 @@ def held(collection):
 
 def search_all(collection, query):
     hits = collection.search(vector=query, k=len(collection) + 1, ef_search=4000)
-    return {hit["id"]: (hit["version"], hit["score"]) for hit in hits}
+    return {hit["id"]: (hit["version"], hit.score) for hit in hits}
 
 
 def test_acknowledged_writes_survive(tmp_path):
