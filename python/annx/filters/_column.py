@@ -19,6 +19,8 @@ from annx.filters._values import Scalar
 #: `_COMMON` a cell for every row. A cell takes 9 bytes, an entry of the table 8 beside its cell.
 _RARE = 16
 _COMMON = 4
+#: Rows remembered as changed, of which masks made before need to be corrected.
+_CHANGES = 1024
 #: Cells cleared before a dictionary is searched for values that no row has any more.
 _FEW = 1024
 
@@ -39,6 +41,7 @@ class Column:
         "big",
         "bigs",
         "booleans",
+        "changes",
         "cleared",
         "dates",
         "floats",
@@ -51,6 +54,7 @@ class Column:
 
     def __init__(self) -> None:
         self.version = 0
+        self.changes: list[tuple[int, Ints]] = []
         self.cleared = 0
         self.table: RowTable | None = RowTable()
         self.strings = Dictionary()
@@ -83,6 +87,11 @@ class Column:
         cells = sum(cells.nbytes for cells in self.cells)
         return table + cells + self.strings.nbytes + self.bigs.nbytes
 
+    @property
+    def has_lists(self) -> bool:
+        """Whether some slot has several values."""
+        return any(cells.used for cells in self.cells)
+
     def filled(self) -> Bools:
         """Whether each slot has a value."""
         size = self.size
@@ -107,14 +116,14 @@ class Column:
         slots = slots[slots >= 0]
         taken = sum(cells.clear(slots) for cells in self.cells) if len(slots) else 0
         if taken:
-            self.version += 1
+            self._note(rows)
             self.cleared += taken
             if self.cleared > _FEW and self.cleared > len(self.strings) + len(self.bigs):
                 self._forget()
 
     def put(self, rows: Ints, values: Sequence[list[Scalar]]) -> None:
         """Give ascending rows, which have none, their values."""
-        self.version += 1
+        self._note(rows)
         self._make_room(rows)
         slots = self.table.add(rows) if self.table else rows
         try:
@@ -127,6 +136,33 @@ class Column:
         self.dates.put(*batch.dates.arrays(np.int64))
         self.string.put(*batch.strings.coded(self.strings))
         self.big.put(*batch.bigs.coded(self.bigs))
+
+    def _note(self, rows: Ints) -> None:
+        """Remember that rows change."""
+        self.version += 1
+        self.changes.append((self.version, rows))
+        while sum(len(changed) for _, changed in self.changes) > _CHANGES:
+            del self.changes[0]
+
+    def changed_since(self, version: int) -> Ints | None:
+        """Return the rows that changed since a version; None where they are forgotten."""
+        later = [rows for number, rows in self.changes if number > version]
+        if len(later) != self.version - version:
+            return None
+        return np.unique(np.concatenate(later)) if later else np.empty(0, np.int64)
+
+    def subset(self, rows: Ints) -> Column:
+        """Return a column that holds the values of some rows, the first in row 0, and so on."""
+        new = Column()
+        new.table = None
+        new.strings, new.bigs = self.strings, self.bigs
+        new.set_cells(self.floats)
+        slots = self.slots_of(rows)
+        for cells, copy in zip(self.cells, new.cells, strict=True):
+            counts, values = cells.at(slots)
+            filled = np.flatnonzero(counts)
+            copy.put(filled, counts[filled], values)
+        return new
 
     def _make_room(self, rows: Ints) -> None:
         extent, size = int(rows[-1]) + 1, self.size

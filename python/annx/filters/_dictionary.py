@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,14 @@ from annx.filters._values import instant
 
 Codes = NDArray[np.int64]
 
+#: So many values are tested one by one before they are sorted.
+_FEW = 256
+_ORDER: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _NO_DATE = np.iinfo(np.int64).min
 
 
@@ -24,26 +33,42 @@ class Dictionary:
     ----------
     items : sequence
         Values of one type that has an order: strings, or ints of any size.
+    joined : (str, ndarray of int64), optional
+        Instead: strings in one, and their lengths. They are taken apart when first needed.
     """
 
-    __slots__ = ("_index", "_instants", "_order", "items")
+    __slots__ = ("_index", "_instants", "_items", "_joined", "_order")
 
-    def __init__(self, items: Iterable[Any] = ()) -> None:
-        self.items = list(items)
+    def __init__(
+        self, items: Iterable[Any] = (), *, joined: tuple[str, Codes] | None = None
+    ) -> None:
+        self._items = list(items)
+        self._joined = joined
         self._index: dict[Any, int] | None = None
-        self._order: tuple[list[Any], Codes] | None = None
+        self._order: tuple[list[Any], Codes] = [], np.empty(0, np.int64)
         self._instants = np.empty(0, np.int64)
 
+    @property
+    def items(self) -> list[Any]:
+        """Values by code."""
+        if self._joined is not None:
+            text, sizes = self._joined
+            ends = np.cumsum(sizes).tolist()
+            self._items = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+            self._joined = None
+        return self._items
+
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._items) if self._joined is None else len(self._joined[1])
 
     @property
     def nbytes(self) -> int:
         """Bytes of the values and of what is kept to find them."""
-        strings = sum(map(sys.getsizeof, self.items)) + sys.getsizeof(self.items)
+        if self._joined is not None:
+            return sys.getsizeof(self._joined[0]) + self._joined[1].nbytes
+        strings = sum(map(sys.getsizeof, self._items)) + sys.getsizeof(self._items)
         index = sys.getsizeof(self._index) if self._index is not None else 0
-        order = 16 * len(self._order[0]) if self._order is not None else 0
-        return strings + index + order + self._instants.nbytes
+        return strings + index + 16 * len(self._order[0]) + self._instants.nbytes
 
     def _by_value(self) -> dict[Any, int]:
         if self._index is None:
@@ -73,7 +98,8 @@ class Dictionary:
         ordered, codes = self._ordered()
         side = bisect_left if op in ("<", ">=") else bisect_right
         place = side(ordered, value)
-        return codes[:place] if op.startswith("<") else codes[place:]
+        sorted_ones = codes[:place] if op.startswith("<") else codes[place:]
+        return self._with_new(sorted_ones, lambda item: bool(_ORDER[op](item, value)))
 
     def prefix(self, text: str) -> Codes:
         """Return the codes of strings that begin with a text."""
@@ -81,17 +107,25 @@ class Dictionary:
         size = len(text)
         first = bisect_left(ordered, text)
         last = bisect_right(ordered, text, lo=first, key=lambda item: item[:size])
-        return codes[first:last]
+        return self._with_new(codes[first:last], lambda item: item.startswith(text))
 
     def _ordered(self) -> tuple[list[Any], Codes]:
-        """Return the values in order and their codes."""
-        known = 0 if self._order is None else len(self._order[0])
-        if self._order is None or known < len(self.items):
-            before = [] if self._order is None else self._order[1].tolist()
+        """Return all values but some of the newest in order, and their codes."""
+        known = len(self._order[0])
+        if len(self) - known > max(_FEW, known // 16):
             # Sorting what is sorted but for its end takes little more than reading it.
-            codes = sorted([*before, *range(known, len(self.items))], key=self.items.__getitem__)
+            before = self._order[1].tolist()
+            codes = sorted([*before, *range(known, len(self))], key=self.items.__getitem__)
             self._order = [self.items[code] for code in codes], np.array(codes, np.int64)
         return self._order
+
+    def _with_new(self, codes: Codes, passes: Callable[[Any], bool]) -> Codes:
+        """Add the codes of values that are not in order yet and pass a test."""
+        known = len(self._order[0])
+        if known == len(self):
+            return codes
+        new = [known + at for at, item in enumerate(self.items[known:]) if passes(item)]
+        return np.concatenate([codes, np.array(new, np.int64)])
 
     def passing(self, passes: Callable[[Any], bool]) -> Codes:
         """Return the codes of values that pass a test, made of each."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annx.errors import FilterError
 from annx.filters import _dates, _numbers
@@ -54,8 +55,15 @@ def _coded(out: Bools, cells: Cells, codes: Codes, entries: int) -> None:
     if not len(codes):
         return
     if len(codes) <= _FEW:
-        for code in codes.tolist():
-            _merge(out, cells.hits(_equal(code)))
+        first, *rest = map(_equal, codes.tolist())
+
+        def test(held: NDArray[Any]) -> Bools:
+            found = first(held)
+            for equal in rest:
+                found |= equal(held)
+            return found
+
+        _merge(out, cells.hits(test))
         return
     # The last place is where the code -1 of an empty cell looks.
     table = np.zeros(entries + 1, np.bool_)
