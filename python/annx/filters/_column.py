@@ -41,6 +41,7 @@ class Column:
         "big",
         "bigs",
         "booleans",
+        "borrowed",
         "changes",
         "cleared",
         "dates",
@@ -56,6 +57,7 @@ class Column:
         self.version = 0
         self.changes: list[tuple[int, Ints]] = []
         self.cleared = 0
+        self.borrowed = False
         self.table: RowTable | None = RowTable()
         self.strings = Dictionary()
         self.bigs = Dictionary()
@@ -155,7 +157,7 @@ class Column:
         """Return a column that holds the values of some rows, the first in row 0, and so on."""
         new = Column()
         new.table = None
-        new.strings, new.bigs = self.strings, self.bigs
+        new.strings, new.bigs, new.borrowed = self.strings, self.bigs, True
         new.set_cells(self.floats)
         slots = self.slots_of(rows)
         for cells, copy in zip(self.cells, new.cells, strict=True):
@@ -214,20 +216,29 @@ class Column:
         self.strings = _without_dead(self.strings, self.string)
         self.bigs = _without_dead(self.bigs, self.big)
 
+    def sort(self) -> None:
+        """Put dictionaries in order, if they are not nearly so."""
+        for dictionary, cells in ((self.strings, self.string), (self.bigs, self.big)):
+            if not self.borrowed and (new := dictionary.sort()) is not None:
+                _recode(cells, new)
+
 
 def _without_dead(dictionary: Dictionary, cells: Cells) -> Dictionary:
-    used = np.zeros(len(dictionary) + 1, np.bool_)
-    for codes in (cells.values[: cells.size], cells.pool[: cells.used]):
-        used[codes] = True
-    used[-1] = False  # of the empty cells
+    used = np.zeros(len(dictionary), np.bool_)
+    used[cells.pairs()[1]] = True
     alive = np.flatnonzero(used)
     if 2 * len(alive) > len(dictionary):
         return dictionary
-    new = np.full(len(dictionary) + 1, -1, np.int32)
+    new = np.full(len(dictionary), -1, np.int32)
     new[alive] = np.arange(len(alive))
-    for codes in (cells.values[: cells.size], cells.pool[: cells.used]):
-        codes[:] = new[codes]
+    _recode(cells, new)
     return Dictionary([dictionary.items[code] for code in alive.tolist()])
+
+
+def _recode(cells: Cells, new: NDArray[np.int32]) -> None:
+    new = np.append(new, np.int32(-1))  # where the code of an empty cell looks
+    for codes in (cells.values[: cells.size], cells.pool[: cells.used]):
+        new.take(codes, out=codes, mode="wrap")
 
 
 class _Kind:
