@@ -159,6 +159,7 @@ class Text(Clause):
         if not isinstance(self.text, str):
             raise FilterError(f"expected a string for {self.how}, got {type(self.text).__name__}")
         object.__setattr__(self, "text", str.__str__(self.text))
+        self.tester()  # refuses what is no pattern
         self._measure((), 1)
 
     def tester(self) -> Test:

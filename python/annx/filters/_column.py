@@ -120,7 +120,7 @@ class Column:
         if taken:
             self._note(rows)
             self.cleared += taken
-            if self.cleared > _FEW and self.cleared > len(self.strings) + len(self.bigs):
+            if self.cleared > max(_FEW, (len(self.strings) + len(self.bigs)) // 2):
                 self._forget()
 
     def put(self, rows: Ints, values: Sequence[list[Scalar]]) -> None:
