@@ -35,6 +35,10 @@ class LabelError(AnnxError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class FilterError(AnnxError, ValueError):
+    """A filter expression is not one, compares with what has no order, or is too large."""
+
+
 class FormatError(AnnxError, ValueError):
     """A file is not a valid annx index."""
 

@@ -38,6 +38,7 @@ PYTHON_LAYERS = [
     {"_changes", "_explain", "_recall"},
     {"index"},
     {"_load"},
+    {"filters"},
     {"datasets", "__init__"},
     {"_bench"},
     {"cli"},
