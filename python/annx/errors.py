@@ -47,5 +47,9 @@ class BackendError(AnnxError, RuntimeError):
     """The backend or instruction set asked for is not available here."""
 
 
+class MissingExtraError(AnnxError, ImportError):
+    """A package that an optional part of annx needs is not installed."""
+
+
 class TuningWarning(UserWarning):
     """What `tune` measured is of an index that has changed since."""
