@@ -50,6 +50,7 @@ PYTHON_EXTRAS = {
     "numba": {"numba", "llvmlite"},
     "integrations/implicit": {"implicit", "scipy"},
     "integrations/mteb": {"mteb"},
+    "integrations/recommenders": {"pandas"},
     "integrations/sentence_transformers": {"torch"},
     "integrations/sklearn": {"joblib", "scipy", "sklearn"},
 }
