@@ -51,7 +51,7 @@ PYTHON_EXTRAS = {
     "integrations/implicit": {"implicit", "scipy"},
     "integrations/mteb": {"mteb"},
     "integrations/recommenders": {"pandas"},
-    "integrations/sentence_transformers": {"torch"},
+    "integrations/sentence_transformers": {"sentence_transformers"},
     "integrations/sklearn": {"joblib", "scipy", "sklearn"},
 }
 
