@@ -40,7 +40,7 @@ class FilterError(AnnxError, ValueError):
 
 
 class FormatError(AnnxError, ValueError):
-    """A file is not a valid annx index."""
+    """A file is not what it should be: an index, or judgements, or a run."""
 
 
 class CapacityError(AnnxError, OverflowError):
@@ -49,6 +49,10 @@ class CapacityError(AnnxError, OverflowError):
 
 class BackendError(AnnxError, RuntimeError):
     """The backend or instruction set asked for is not available here."""
+
+
+class MissingExtraError(AnnxError, ImportError):
+    """A package that an optional part of annx needs is not installed."""
 
 
 class TuningWarning(UserWarning):
