@@ -40,7 +40,7 @@ class FilterError(AnnxError, ValueError):
 
 
 class FormatError(AnnxError, ValueError):
-    """A file is not a valid annx index."""
+    """A file is not what it should be: an index, or judgements, or a run."""
 
 
 class CapacityError(AnnxError, OverflowError):
