@@ -37,6 +37,7 @@ PYTHON_LAYERS = [
     {"index"},
     {"_load"},
     {"datasets", "__init__"},
+    {"compat"},
     {"_bench"},
     {"cli"},
 ]
