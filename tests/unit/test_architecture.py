@@ -29,6 +29,7 @@ CPP_BELOW = {
 PYTHON_LAYERS = [
     {"errors", "_atomic", "_fork", "_version"},
     {"_extra"},
+    {"_tables"},
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
     {"_check", "_sums", "_layout"},
@@ -41,6 +42,7 @@ PYTHON_LAYERS = [
     {"_load"},
     {"filters"},
     {"datasets", "__init__"},
+    {"compat"},
     {"_bench"},
     {"integrations", "evaluation"},
     {"cli"},
