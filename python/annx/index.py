@@ -47,7 +47,8 @@ class Index(Changeable, Explained, Persisted, Tunable):
         ``"hamming"``, which goes with no other.
     keep_vectors : {"auto", "f16", "f32", "none"}
         With scaled codecs and the presets: how the vectors themselves are kept beside the
-        codes, for exact distances and for `get`.
+        codes, for exact distances and for `get`. ``"auto"`` rounds them to float16
+        where its range holds them; with ``"f32"`` `get` gives back what was added.
     M : int
         Links of a node, 2 to 512; the lowest level has ``2 * M``. More links: higher
         recall in hard data, more memory.

@@ -41,6 +41,7 @@ PYTHON_LAYERS = [
     {"_load"},
     {"filters"},
     {"datasets", "__init__"},
+    {"compat"},
     {"_bench"},
     {"integrations", "evaluation"},
     {"cli"},
