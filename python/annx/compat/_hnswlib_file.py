@@ -71,6 +71,13 @@ class Content:
     upper: list[tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32]]]
     entry: int
 
+    def marked(self) -> dict[int, None]:
+        """Labels that are marked deleted. Of a label's elements the last one counts."""
+        if not self.deleted.any():
+            return {}
+        flags = dict(zip(self.labels.tolist(), self.deleted.tolist(), strict=True))
+        return {label: None for label, flag in flags.items() if flag}
+
 
 def file_size(dim: int, M: int, n: int, levels: Sequence[int]) -> int:
     """Bytes of a file of `n` elements, ``levels[i]`` of which are on level i."""

@@ -78,7 +78,7 @@ class Stored(Shared):
                 stacklevel=2,
             )
         with self._adding:
-            self._deleted = dict.fromkeys(content.labels[content.deleted].tolist())
+            self._deleted = content.marked()
             self._live = None
             self._max = limit if limit and limit >= len(content.labels) else content.max_elements
             self._next = len(content.labels)
