@@ -26,10 +26,10 @@ from annx._check import check_state
 from annx._progress import ignore
 from annx.compat._hnswlib_errors import FormatError
 from annx.compat._hnswlib_file import Content
+from annx.compat._hnswlib_shared import MAX_EF
 from annx.index import Index
 
 _EF_SEARCH = 64
-_MAX_EF = 1 << 24
 #: Share of elements that no walk comes to, beyond which a new graph is better than a mended one.
 _LOST = 0.02
 
@@ -121,7 +121,7 @@ def to_index(content: Content, space: str, keep_vectors: str) -> Index:
     settings: dict[str, Any] = {
         "keep_vectors": keep_vectors,
         "M": content.M,
-        "ef_construction": min(content.ef_construction, _MAX_EF),
+        "ef_construction": min(content.ef_construction, MAX_EF),
     }
     n, dim = content.vectors.shape
     if n == 0:

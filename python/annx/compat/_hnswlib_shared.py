@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,9 @@ from annx.index import Index as AnnxIndex
 
 #: hnswlib's spaces, and annx's metrics of the same names.
 SPACES = ("l2", "ip", "cosine")
-_MAX_EF = 1 << 24
+MAX_EF = 1 << 24
+_UINT64 = np.dtype(np.uint64)
+_CORES = os.cpu_count() or 1
 #: Answers of a filter from which its share of the labels can be told.
 _TELLING = 64
 
@@ -79,13 +81,6 @@ def labels_of(ids: Any) -> NDArray[np.int64]:
     return labels
 
 
-def _too_few(k: int) -> NoReturn:
-    raise HnswlibError(
-        "Cannot return the results in a contiguous 2D array. "
-        f"Fewer than k = {k} elements are left by deletions and filter"
-    )
-
-
 class Shared:
     """Space, dimension, threads, and queries over an `annx.Index`."""
 
@@ -111,7 +106,7 @@ class Shared:
         self._space = space
         self._index = None
         self._max = self._next = 0
-        self._threads = os.cpu_count() or 1
+        self._threads = _CORES
 
     @property
     def space(self) -> str:
@@ -152,7 +147,7 @@ class Shared:
     def _workers(self, asked: int) -> int | None:
         """How many threads to ask annx for; None: as it finds right."""
         count = asked if asked > 0 else self._threads
-        return count if 0 < count < (os.cpu_count() or 1) else None
+        return count if 0 < count < _CORES else None
 
     def _rows(self, data: ArrayLike) -> NDArray[np.float32]:
         with as_hnswlib():
@@ -183,7 +178,7 @@ class Shared:
         index = self._ready()
         if self._exact:
             return index.exact_search(rows, k, filter=allowed, num_threads=threads)
-        width = min(max(ef, k), _MAX_EF)
+        width = min(max(ef, k), MAX_EF)
         return index.search(rows, k, ef_search=width, filter=allowed, num_threads=threads)
 
     def _query(
@@ -206,9 +201,16 @@ class Shared:
                 raise TypeError(f"filter must be a function of a label, got {keep!r}")
         except errors.AnnxError as error:
             reraise(error)
-        if (labels[:, -1] == -1).any():
-            _too_few(k)
-        return labels.view(np.uint64), distances
+        return self._full(labels, distances)
+
+    @staticmethod
+    def _full(labels: NDArray[np.int64], distances: NDArray[np.float32]) -> Found:
+        if labels.item(-1) == -1 if len(labels) == 1 else (labels[:, -1] == -1).any():
+            raise HnswlibError(
+                "Cannot return the results in a contiguous 2D array. Fewer than "
+                f"k = {labels.shape[1]} elements are left by deletions and filter"
+            )
+        return labels.view(_UINT64), distances
 
     def _passing(
         self,
