@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import struct
 
 import numpy as np
@@ -229,6 +230,46 @@ def test_a_failed_write_keeps_the_older_file(tmp_path):
     assert os.listdir(tmp_path) == ["index.bin"]
 
 
+def test_indexes_and_pickles_of_hnswlib(theirs):
+    for space in SPACES:
+        index, rows, queries = filled(theirs, space)
+        state = pickle.loads(pickle.dumps(index)).__getstate__()[0]
+        moved = [ours.Index(params=state), ours.Index(index=index), ours.Index(index)]
+        want = index.knn_query(queries, 5)
+        for each in moved:
+            assert (each.space, each.dim, each.M, each.ef) == (space, 20, 8, 60)
+            assert (each.max_elements, each.element_count) == (1510, 1500)
+            assert marked(each) == marked(index)
+            labels, distances = each.knn_query(queries, 5)
+            assert np.mean(labels == want[0]) > 0.97
+    new = ours.Index(theirs.Index("ip", 3))
+    assert (new.space, new.dim, new.M, new.element_count) == ("ip", 3, 0, 0)
+
+
+BAD_PARAMS = {
+    "no levels": lambda p: p.pop("element_levels"),
+    "short levels": lambda p: p.update(element_levels=p["element_levels"][:3]),
+    "negative level": lambda p: p["element_levels"].__setitem__(0, -1),
+    "short lists": lambda p: p.update(link_lists=p["link_lists"][:-4]),
+    "short level 0": lambda p: p.update(data_level0=p["data_level0"][:-4]),
+    "text": lambda p: p.update(M="eight"),
+    "negative M": lambda p: p.update(max_M=-1),
+    "huge count": lambda p: p.update(cur_element_count=1 << 62),
+    "version": lambda p: p.update(ser_version=2),
+    "no threads": lambda p: p.pop("num_threads"),
+    "nothing": lambda p: p.clear(),
+}
+
+
+@pytest.mark.parametrize("damage", BAD_PARAMS)
+def test_damaged_params(theirs, damage):
+    params = filled(theirs, n=50)[0].__getstate__()[0]
+    BAD_PARAMS[damage](params)
+    with pytest.raises(RuntimeError) as error:
+        ours.Index(params=params)
+    assert isinstance(error.value, annx.AnnxError)
+
+
 # --- Brute force ---------------------------------------------------------------------------------
 
 
@@ -303,6 +344,7 @@ def put(data, field, value):
 HOSTILE = [
     ("offset of level 0", 4),
     ("max_elements", 299),
+    ("max_elements", 1 << 32),
     ("elements", 301),
     ("elements", 1 << 61),
     ("elements", 0),

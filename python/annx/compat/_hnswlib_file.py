@@ -13,7 +13,7 @@ import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,22 @@ from annx.compat._hnswlib_errors import FormatError, NoFileError
 _HEADER = struct.Struct("<QQQQQQiIQQQdQ")
 # max_elements, bytes of an element, elements
 _FLAT = struct.Struct("<QQQ")
+#: The fields of the header, as hnswlib's pickles call them.
+_PARAMS = (
+    "offset_level0",
+    "max_elements",
+    "cur_element_count",
+    "size_data_per_element",
+    "label_offset",
+    "offset_data",
+    "max_level",
+    "enterpoint_node",
+    "max_M",
+    "max_M0",
+    "M",
+    "mult",
+    "ef_construction",
+)
 _NONE = 0xFFFFFFFF
 _DELETED = 1 << 16
 _COUNT = _DELETED - 1
@@ -100,6 +116,36 @@ def read(path: str | os.PathLike[str], dim: int) -> Content:
         raise FormatError(f"{name}: {error}") from None
 
 
+def of_params(params: dict[str, Any], dim: int) -> Content:
+    """Read what hnswlib's ``Index.__getstate__`` gives: the same memory, in another order.
+
+    Raises
+    ------
+    FormatError
+    """
+    try:
+        fields = [params[name] for name in _PARAMS]
+        n, M = int(params["cur_element_count"]), int(params["M"])
+        level0 = np.asarray(params["data_level0"]).tobytes()
+        lists = np.asarray(params["link_lists"]).tobytes()
+        levels = np.asarray(params["element_levels"], np.int64)[:n]
+        if not 0 <= n == len(levels) or ((levels < 0) | (levels > _MAX_LEVELS)).any():
+            raise FormatError("element_levels: expected a level of each element")
+        parts = [_HEADER.pack(*fields), level0]
+        place = 0
+        for level in levels.tolist():
+            size = level * _list_words(M) * 4
+            parts += [struct.pack("<I", size), lists[place : place + size]]
+            place += size
+        if place != len(lists):
+            raise FormatError(f"link_lists: expected {place} bytes, got {len(lists)}")
+    except (KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"no parameters of an index of hnswlib: {error}") from None
+    return _parse(np.frombuffer(b"".join(parts), np.uint8), dim)
+
+
 def read_flat(
     path: str | os.PathLike[str], dim: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
@@ -165,7 +211,7 @@ def _parse(data: NDArray[np.uint8], dim: int) -> Content:
         )
     if not (math.isfinite(mult) and mult > 0) or not 1 <= ef < 1 << 63:
         raise FormatError(f"header: level factor {mult} or ef_construction {ef} is out of range")
-    if n > limit or n > _MAX_ELEMENTS:
+    if n > limit or n > _MAX_ELEMENTS or limit > _NONE:
         raise FormatError(f"header: {n} elements, of at most {limit}")
     tail = _HEADER.size + n * width
     if len(data) < tail + 4 * n or (len(data) - tail) % 4:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import warnings
 from typing import Any
 
-from annx import Filter
+from annx import AnnxError, Filter
 from annx.compat import _hnswlib_file as files
 from annx.compat import _hnswlib_graph as graphs
 from annx.compat._hnswlib_errors import HnswlibError, as_hnswlib
@@ -78,12 +79,17 @@ class Stored(Shared):
                 stacklevel=2,
             )
         with self._adding:
-            self._deleted = content.marked()
-            self._live = None
-            self._max = limit if limit and limit >= len(content.labels) else content.max_elements
-            self._next = len(content.labels)
+            self._take(index, content)
+            if limit and limit >= len(content.labels):
+                self._max = limit
             self._allow = bool(allow_replace_deleted)
-            self._index = index
+
+    def _take(self, index: AnnxIndex, content: files.Content) -> None:
+        self._index = index
+        self._deleted = content.marked()
+        self._live = None
+        self._max = content.max_elements
+        self._next = len(content.labels)
 
     def to_annx(self) -> AnnxIndex:
         """Return the elements that are not marked deleted as an `annx.Index`; beyond hnswlib.
@@ -129,12 +135,26 @@ class Stored(Shared):
     def __setstate__(self, state: tuple[dict[str, Any]]) -> None:
         if not isinstance(state, tuple) or len(state) != 1 or not isinstance(state[0], dict):
             raise HnswlibError("Invalid state!")
-        params = state[0]
-        if "annx" not in params or params.get("ser_version") != _SER_VERSION:
+        try:
+            self._restore(state[0])
+        except KeyError as error:
+            if isinstance(error, AnnxError):
+                raise
+            raise HnswlibError(f"Unpickle Error: {error} is missing") from None
+
+    def _restore(self, params: dict[str, Any]) -> None:
+        if params.get("ser_version") != _SER_VERSION or "space" not in params:
             raise HnswlibError("Unpickle Error: Invalid serialization version!")
-        self._set_up(params["space"], params["dim"], params["keep_vectors"])
-        self._threads = params["num_threads"]
-        self._ef = params["ef"]
+        self._set_up(params["space"], params["dim"], params.get("keep_vectors", "f32"))
+        self._threads = operator.index(params["num_threads"])
+        self._ef = size(params["ef"], "ef")
+        if "annx" not in params:  # hnswlib's own
+            if params["index_inited"]:
+                with as_hnswlib():
+                    content = files.of_params(params, self._dim)
+                    self._take(graphs.to_index(content, self._space, self._keep), content)
+                self._allow = bool(params.get("allow_replace_deleted", False))
+            return
         self._max = params["max_elements"]
         self._allow = params["allow_replace_deleted"]
         self._next = params["next_label"]

@@ -49,9 +49,9 @@ class Index(Stored):
         Squared Euclidean distance; 1 - dot product; 1 - cosine.
     dim : int
     params : dict, optional
-        In place of the others: what ``__getstate__`` gives, in a tuple.
+        In place of the others: what ``__getstate__`` gives, in a tuple; hnswlib's own too.
     index : Index, optional
-        In place of the others: an index to copy.
+        In place of the others: an index to copy; one of hnswlib's own too.
     keep_vectors : {"f32", "f16"}
         Beyond hnswlib: ``"f16"`` keeps vectors at 11 bits, which halves the index; `get_items`
         and distances are rounded then.
@@ -85,7 +85,7 @@ class Index(Stored):
     ) -> None:
         if isinstance(space, dict):
             params, space = space, None
-        if isinstance(space, Index):
+        if space is not None and not isinstance(space, str) and hasattr(space, "knn_query"):
             index, space = space, None
         if index is not None:
             (params,) = index.__getstate__()
