@@ -95,9 +95,10 @@ class Content:
         return {label: None for label, flag in flags.items() if flag}
 
 
-def file_size(dim: int, M: int, n: int, levels: Sequence[int]) -> int:
-    """Bytes of a file of `n` elements, ``levels[i]`` of which are on level i."""
-    return _HEADER.size + n * (_element_size(dim, M) + 4) + sum(levels[1:]) * _list_words(M) * 4
+def file_size(dim: int, M: int, levels: Sequence[int]) -> int:
+    """Bytes of a file with ``levels[i]`` elements on level i."""
+    lists = sum(levels[1:]) * _list_words(M) * 4
+    return _HEADER.size + levels[0] * (_element_size(dim, M) + 4) + lists
 
 
 def read(path: str | os.PathLike[str], dim: int) -> Content:

@@ -46,12 +46,24 @@ def unit_rows(vectors: NDArray[Any], space: str) -> NDArray[np.float32]:
 # --- From annx -----------------------------------------------------------------------------------
 
 
-def of_index(index: Index, deleted: list[int], max_elements: int) -> Content:
-    """Make the content of a file. What is removed leaves the index's memory first."""
+def _settled(index: Index) -> State:
+    """An index's state, once what was removed has left its memory."""
     state = index._core.export_state()
     if (state.labels == -1).any():
         index.compact()
         state = index._core.export_state()
+    return state
+
+
+def levels_of(index: Index) -> list[int]:
+    """Count the elements on each level of the file, from 0 up."""
+    state = _settled(index)
+    return [len(state.labels), *(len(level.down) for level in state.levels)]
+
+
+def of_index(index: Index, deleted: list[int], max_elements: int) -> Content:
+    """Make the content of a file."""
+    state = _settled(index)
     n, M = len(state.labels), index.M
     links = _joined_twins(state, M)
     levels = np.zeros(n, np.int64)

@@ -43,9 +43,9 @@ class Stored(Shared):
 
     def index_file_size(self) -> int:
         """Bytes of the file that `save_index` would write."""
-        index = self._ready()
-        levels = index.info()["levels"]
-        return files.file_size(self._dim, index.M, len(index), levels)
+        with self._adding:
+            index = self._ready()
+            return files.file_size(self._dim, index.M, graphs.levels_of(index))
 
     def load_index(
         self,
