@@ -28,8 +28,7 @@ CPP_BELOW = {
 # Modules of annx, from the bottom to the top; each may import from its own line or above.
 PYTHON_LAYERS = [
     {"errors", "_atomic", "_fork", "_version"},
-    {"_extra"},
-    {"_tables"},
+    {"_extra", "_tables"},
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
     {"_check", "_sums", "_layout"},

@@ -45,7 +45,7 @@ class CapacityError(errors.CapacityError, HnswlibError):
     """As `annx.CapacityError`; also more elements than `max_elements`."""
 
 
-class NoFileError(HnswlibError, FileNotFoundError):
+class NoFileError(FileNotFoundError, HnswlibError):
     """The file to load is not there."""
 
 
