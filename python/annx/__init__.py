@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from annx._backends.select import Backend, backend, cpu_info
 from annx._explain import WhyNot
 from annx._filter import Filter
@@ -14,25 +16,41 @@ from annx.errors import (
     AnnxError,
     BackendError,
     CapacityError,
+    ClosedError,
+    CursorError,
     DimensionError,
+    DocumentError,
     DtypeError,
     FilterError,
     FormatError,
     LabelError,
+    LockedError,
+    MissingCollectionError,
     MissingExtraError,
     NonFiniteError,
     ParameterError,
+    ReadOnlyError,
+    RebuildWarning,
+    SchemaError,
+    StorageError,
     TuningWarning,
     ZeroVectorError,
 )
 from annx.index import Index
+
+if TYPE_CHECKING:
+    from annx.collection import Collection
 
 __all__ = [
     "AnnxError",
     "Backend",
     "BackendError",
     "CapacityError",
+    "ClosedError",
+    "Collection",
+    "CursorError",
     "DimensionError",
+    "DocumentError",
     "DtypeError",
     "Filter",
     "FilterError",
@@ -40,13 +58,19 @@ __all__ = [
     "HealthReport",
     "Index",
     "LabelError",
+    "LockedError",
+    "MissingCollectionError",
     "MissingExtraError",
     "NonFiniteError",
     "ParameterError",
     "RangeResult",
+    "ReadOnlyError",
+    "RebuildWarning",
     "ReportedResult",
+    "SchemaError",
     "SearchReport",
     "SearchResult",
+    "StorageError",
     "Tuning",
     "TuningEntry",
     "TuningWarning",
@@ -57,3 +81,12 @@ __all__ = [
     "cpu_info",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Not every Python has SQLite, and vectors alone do not need it.
+    if name == "Collection":
+        from annx.collection import Collection
+
+        return Collection
+    raise AttributeError(f"module 'annx' has no attribute {name!r}")

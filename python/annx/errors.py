@@ -57,3 +57,39 @@ class MissingExtraError(AnnxError, ImportError):
 
 class TuningWarning(UserWarning):
     """What `tune` measured is of an index that has changed since."""
+
+
+class DocumentError(AnnxError, ValueError):
+    """A document, or a value in it, that a collection cannot hold."""
+
+
+class SchemaError(AnnxError, ValueError):
+    """Settings that are not those of the collection, or do not go together."""
+
+
+class LockedError(AnnxError, BlockingIOError):
+    """Another process, or another object of this one, is writing to the collection."""
+
+
+class CursorError(AnnxError, ValueError):
+    """A cursor that is damaged, or of another search."""
+
+
+class ClosedError(AnnxError, ValueError):
+    """A collection that is closed, or was opened before a fork."""
+
+
+class ReadOnlyError(AnnxError, PermissionError):
+    """A write to a collection that is open for reading."""
+
+
+class StorageError(AnnxError, OSError):
+    """The files of a collection cannot be read or written: a full disk, a damaged file."""
+
+
+class MissingCollectionError(StorageError, FileNotFoundError):
+    """There is no collection at a path, and no settings to create one by."""
+
+
+class RebuildWarning(UserWarning):
+    """A derived file was missing or damaged and is made again from the records."""

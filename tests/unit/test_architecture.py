@@ -40,6 +40,7 @@ PYTHON_LAYERS = [
     {"index"},
     {"_load"},
     {"filters"},
+    {"collection"},
     {"datasets", "__init__"},
     {"compat"},
     {"_bench"},

@@ -10,6 +10,7 @@ import click
 import annx
 from annx.cli._bench import bench
 from annx.cli._build import build
+from annx.cli._collection import collection
 from annx.cli._demo import demo
 from annx.cli._eval import evaluate
 from annx.cli._info import info
@@ -46,5 +47,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, bench, build, search, info, evaluate):
+for _command in (demo, bench, build, search, info, evaluate, collection):
     cli.add_command(_command)
