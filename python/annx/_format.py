@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from annx import _atomic, _validate
+from annx import _log, _validate
 from annx._backends.base import EDGE_CODECS, MAX_ROWS, SCALED, Config, Level, State
 from annx._check import check_state
 from annx.errors import AnnxError, BackendError, FormatError
@@ -40,8 +40,9 @@ _MAX_LEVELS = 64
 _PIECE = 1 << 20
 # Required feature: rows were removed, so that labels are -1 or twins stand before what they equal.
 _REMOVED = 1
-# The one section that a reader may skip.
+# The sections that a reader may skip.
 _TUNING = "tuning"
+_OPTIONAL = (_TUNING, _log.SECTION)
 
 # A name's place here is its number in the file.
 _METRICS = ("l2", "ip", "cosine", "hamming")
@@ -76,6 +77,8 @@ class Stored:
         The user's `keep_vectors`.
     tuning : ndarray of float32, or None
         What `tune` measured; its meaning is the caller's.
+    tail : Tail or None
+        As read from a file: what changed after the rest was written.
     """
 
     config: Config
@@ -84,6 +87,7 @@ class Stored:
     preset: str | None = None
     keep: str = "auto"
     tuning: NDArray[np.float32] | None = None
+    tail: _log.Tail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +98,6 @@ class _Section:
     crc: int
     offset: int
     length: int
-
-
-def save(path: str | os.PathLike[str], stored: Stored) -> None:
-    """Write a file whole or not at all; an older one stays until then.
-
-    Raises
-    ------
-    OSError
-    """
-    _atomic.write(path, lambda file: _write(file, stored))
 
 
 def load(path: str | os.PathLike[str]) -> Stored:
@@ -127,9 +121,9 @@ def load(path: str | os.PathLike[str]) -> Stored:
 
 
 def dumps(stored: Stored) -> bytes:
-    """Return the bytes that `save` writes."""
+    """Return the bytes that `write` writes."""
     buffer = io.BytesIO()
-    _write(buffer, stored)
+    write(buffer, stored)
     return buffer.getvalue()
 
 
@@ -181,10 +175,12 @@ def _has_removed(state: State) -> bool:
     return bool((state.labels == -1).any() or (representatives > slots).any())
 
 
-def _write(file: BinaryIO, stored: Stored) -> None:
+def write(file: BinaryIO, stored: Stored) -> _log.Tail:
+    """Write to an open file; returns what comes after."""
     _refuse_big_endian()
     config, state = stored.config, stored.state
-    arrays = _arrays(state)
+    slots = np.frombuffer(_log.empty_section(), np.uint8)
+    arrays = {_log.SECTION: slots} | _arrays(state)
     if stored.tuning is not None and stored.tuning.size:
         arrays = {_TUNING: stored.tuning} | arrays
     offset = _HEADER.size + _SECTION.size * len(arrays)
@@ -195,7 +191,7 @@ def _write(file: BinaryIO, stored: Stored) -> None:
         places.append(offset)
         data = _bytes_of(array)
         crc = zlib.crc32(data)
-        kind, required = _TYPE_CODES[array.dtype], name != _TUNING
+        kind, required = _TYPE_CODES[array.dtype], name not in _OPTIONAL
         table += _SECTION.pack(name.encode(), kind, required, crc, offset, len(data))
         offset += len(data)
     head = _HEADER.pack(
@@ -220,10 +216,13 @@ def _write(file: BinaryIO, stored: Stored) -> None:
         _WISHES.index(stored.keep),
         config.edge_bits,
     )
-    position = file.write(_with_crc(head + table))
+    head = _with_crc(head + table)
+    position = file.write(head)
     for place, array in zip(places, arrays.values(), strict=True):
         file.write(bytes(place - position))
         position = place + file.write(_bytes_of(array))
+    slots_at = places[list(arrays).index(_log.SECTION)]
+    return _log.without_records(head, _header_crc(head), slots_at, position)
 
 
 def _header_crc(head: bytes) -> int:
@@ -245,8 +244,11 @@ def _read(file: _Reader, size: int) -> Stored:
     for section in table:
         if file.read(section.offset - position).strip(b"\0"):
             raise FormatError(f"offset {position}: padding is not zero")
-        array = _read_section(file, section)
         position = section.offset + section.length
+        if section.name == _log.SECTION:
+            file.seek(position)  # has checksums of its own
+            continue
+        array = _read_section(file, section)
         if section.required or section.name == _TUNING:
             arrays[section.name] = array
     tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
@@ -255,7 +257,10 @@ def _read(file: _Reader, size: int) -> Stored:
     check_state(config, state)
     if _has_removed(state) != bool(features & _REMOVED):
         raise FormatError("feature flag 1 and the rows disagree about whether some were removed")
-    return Stored(config, ef_search, state, preset, keep, tuning)
+    slots_at = next((each.offset for each in table if each.name == _log.SECTION), 0)
+    tail = _log.without_records(head, _header_crc(head), slots_at, position)
+    tail = _log.read(file, tail, config)
+    return Stored(config, ef_search, state, preset, keep, tuning, tail)
 
 
 def _read_head(file: _Reader, size: int) -> tuple[bytes, int]:
@@ -306,9 +311,9 @@ def _read_table(head: bytes, count: int, size: int) -> Iterator[_Section]:
         dtype = _TYPES[type_code]
         if length % dtype.itemsize:
             raise FormatError(f"section {name!r}: length {length} is no multiple of {dtype}")
+        if name == _log.SECTION and (type_code != 1 or length != len(_log.empty_section())):
+            raise FormatError(f"section {name!r}: unknown length {length}")
         yield _Section(name, dtype, bool(required), crc, offset, length)
-    if end != size:
-        raise FormatError(f"expected a file of {end} bytes, got {size}")
 
 
 def _parameters(head: bytes) -> tuple[Config, int, int, int]:

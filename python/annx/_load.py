@@ -36,4 +36,4 @@ def load(path: str | os.PathLike[str], *, num_threads: int | None = None) -> Ind
     ...     len(annx.load(os.path.join(folder, "points.annx")))
     0
     """
-    return Index._restore(_format.load(path), num_threads)
+    return Index._restore(_format.load(path), num_threads, follow=True)

@@ -39,6 +39,10 @@ class FormatError(AnnxError, ValueError):
     """A file is not a valid annx index."""
 
 
+class ConflictError(AnnxError, RuntimeError):
+    """A file is not, or no longer, the one that a change was meant for."""
+
+
 class CapacityError(AnnxError, OverflowError):
     """More rows than one index can hold."""
 

@@ -1,0 +1,409 @@
+"""The log at the end of an index file: what changed after the index was written.
+
+The layout is specified in docs/file-format.md. A change is one record, which counts once one
+of two slots in the head of the file says so. The record is on disk before the slot is written,
+and the slot not written last is never touched: whatever a crash leaves, there is a slot that
+tells the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annx import _atomic
+from annx._backends.base import STORAGE_DTYPES, Config
+from annx._journal import ADD, COMPACT, REMOVE, SETTINGS, UPSERT, Change
+from annx.errors import ConflictError, FormatError
+
+#: The section that holds the slots, and where they begin in it.
+SECTION = "log"
+_SLOTS = (0, 64)
+_ALIGNMENT = 64
+
+# crc32 of what follows, sequence, end of the log, checksum of its last record
+_SLOT = struct.Struct("<IQQI40x")
+# magic, crc32 of what follows and of the records before, sequence, bytes that follow
+_RECORD = struct.Struct("<8sI4xQQ32x")
+_MAGIC = b"\x89ANNXLG\n"
+_SUMMED, _RESERVED = 12, 32
+# What slots say while there is no record.
+_NONE = (0, 0, 0)
+# kind, rows, bytes that follow
+_CHANGE = struct.Struct("<B7sQQ8x")
+_ZEROS = bytes(7)
+_EF = struct.Struct("<I4x")
+_POINT = 6  # float32 values of a point of `tune`
+
+
+class Settings(NamedTuple):
+    """What a file holds besides rows that may change."""
+
+    ef_search: int
+    tuning: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """How a file goes on after its sections.
+
+    Attributes
+    ----------
+    head : bytes
+        Header and section table, which hold a checksum of everything but the log.
+    place : int
+        Offset of the section that holds the slots; 0 if there is none.
+    base : int
+        Where the sections end.
+    sequence : int
+        Number of the last record; 0 while there is none.
+    end : int
+        Where the next record goes.
+    chain : int
+        Checksum of the last record, or of the header while there is none.
+    changes : sequence of Change
+        What the records hold, in order.
+    """
+
+    head: bytes
+    place: int
+    base: int
+    sequence: int
+    end: int
+    chain: int
+    changes: Sequence[Change] = field(default=(), compare=False)
+
+
+def empty_section() -> bytes:
+    """Return the slots of a file without records."""
+    return _slot(*_NONE) * len(_SLOTS)
+
+
+def _slot(sequence: int, end: int, chain: int) -> bytes:
+    body = _SLOT.pack(0, sequence, end, chain)[4:]
+    return struct.pack("<I", zlib.crc32(body)) + body
+
+
+def without_records(head: bytes, crc: int, place: int, base: int) -> Tail:
+    """Describe a file that was just written; see `Tail`."""
+    return Tail(head, place, base, 0, _aligned(base), crc)
+
+
+def _aligned(offset: int) -> int:
+    return (offset + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+
+
+def _record_size(payload: int) -> int:
+    return _aligned(_RECORD.size + payload)
+
+
+# Reading
+
+
+def read(file: BinaryIO, tail: Tail, config: Config) -> Tail:
+    """Read the log of a file.
+
+    Parameters
+    ----------
+    file : binary file
+        Of which the sections are known to be there.
+    tail : Tail
+        What the file is without records.
+    config : Config
+
+    Returns
+    -------
+    Tail
+
+    Raises
+    ------
+    FormatError
+        A record that counts is not as it was written, or what follows is none.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if not tail.place:
+        if size != tail.base:
+            raise FormatError(f"expected a file of {tail.base} bytes, got {size}")
+        return tail
+    file.seek(tail.place)
+    slots = [_read_slot(file.read(_SLOT.size)) for _ in _SLOTS]
+    known = [slot for slot in slots if slot is not None]
+    if not known:
+        raise FormatError(f"section {SECTION!r}: checksums do not match")
+    latest = max(known)
+    stop = tail.end if latest == _NONE else latest[1]
+    if latest != _NONE and not tail.end < stop <= size:
+        raise FormatError(f"truncated: the log ends at {stop}, the file at {size}")
+    file.seek(tail.base)
+    if file.read(tail.end - tail.base).strip(b"\0"):
+        raise FormatError(f"expected a file of {tail.base} bytes, got {size}")
+    changes: list[Change] = []
+    while tail.end < stop:
+        tail, content = _read_record(file, tail, stop)
+        changes += _decode(content, config, tail.sequence)
+    if _written(tail) != latest:
+        raise FormatError(f"the log's records and section {SECTION!r} disagree")
+    # Beyond lies what an append did not finish, if anything. If a slot is not whole, that may
+    # be the last append's, whose record is.
+    file.seek(tail.end)
+    rest = file.read(len(_MAGIC))
+    if rest.strip(b"\0") and rest != _MAGIC[: len(rest)]:
+        raise FormatError(f"expected a file of {tail.end} bytes, got {size}")
+    if len(known) < len(slots) and rest == _MAGIC:
+        try:
+            tail, content = _read_record(file, tail, size)
+        except FormatError:
+            content = memoryview(b"")
+        changes += _decode(content, config, tail.sequence)
+    return replace(tail, changes=tuple(changes))
+
+
+def _read_slot(raw: bytes) -> tuple[int, int, int] | None:
+    crc, sequence, end, chain = _SLOT.unpack(raw)
+    return (sequence, end, chain) if _slot(sequence, end, chain) == raw else None
+
+
+def _read_record(file: BinaryIO, tail: Tail, stop: int) -> tuple[Tail, memoryview]:
+    """Read the record at `tail.end`, which ends at `stop` at the latest, and its content."""
+    number = tail.sequence + 1
+    file.seek(tail.end)
+    raw = file.read(min(_RECORD.size, stop - tail.end))
+    if len(raw) < _RECORD.size:
+        raise FormatError(f"log record {number}: truncated")
+    magic, crc, sequence, length = _RECORD.unpack(raw)
+    end = tail.end + _record_size(length)
+    if magic != _MAGIC or sequence != number or end > stop:
+        raise FormatError(f"log record {number} (offset {tail.end}): not a record")
+    body = file.read(end - tail.end - _RECORD.size)
+    if crc != zlib.crc32(body, zlib.crc32(raw[_SUMMED:], tail.chain)):
+        raise FormatError(f"log record {number} (offset {tail.end}): checksum does not match")
+    if any(raw[_SUMMED : _SUMMED + 4]) or any(raw[_RESERVED:]) or any(body[length:]):
+        raise FormatError(f"log record {number}: padding is not zero")
+    return replace(tail, sequence=number, end=end, chain=crc), memoryview(body)[:length]
+
+
+def _decode(body: memoryview, config: Config, number: int) -> list[Change]:
+    length = len(body)
+    found = []
+    at = 0
+    while at < length:
+        if length - at < _CHANGE.size:
+            raise FormatError(f"log record {number}: a change is cut off")
+        kind, reserved, count, size = _CHANGE.unpack_from(body, at)
+        at += _CHANGE.size
+        if any(reserved) or size > length - at or size % 8:
+            raise FormatError(f"log record {number}: a change ends beyond it")
+        found.append(_decode_change(body[at : at + size], kind, count, config, number))
+        at += size
+    return found
+
+
+def _decode_change(part: memoryview, kind: int, count: int, config: Config, number: int) -> Change:
+    dtype = STORAGE_DTYPES[config.input_codec]
+    width = config.columns * dtype.itemsize
+    wanted = {
+        ADD: 8 * count + (count * width + 7) // 8 * 8,
+        UPSERT: 8 * count + (count * width + 7) // 8 * 8,
+        REMOVE: 8 * count,
+        SETTINGS: _EF.size + 4 * _POINT * count,
+        COMPACT: 0 if count == 0 else -1,
+    }.get(kind)
+    if wanted is None:
+        raise FormatError(f"log record {number}: unknown change {kind}: needs a newer annx")
+    if wanted != len(part):
+        raise FormatError(f"log record {number}: expected a change of {wanted} bytes")
+    if kind == SETTINGS:
+        return Change(kind, None, np.frombuffer(part, np.uint8))
+    if kind == COMPACT:
+        return Change(kind)
+    labels = np.frombuffer(part, np.int64, count)
+    if kind == REMOVE:
+        return Change(kind, labels)
+    rows = np.frombuffer(part, dtype, count * config.columns, 8 * count)
+    if any(part[8 * count + rows.nbytes :]):
+        raise FormatError(f"log record {number}: padding is not zero")
+    return Change(kind, labels, rows.reshape(count, config.columns))
+
+
+def settings_of(change: Change) -> tuple[int, NDArray[np.float32]]:
+    """Read `ef_search` and the points of `tune`, of shape (points, 6), from a change."""
+    assert change.rows is not None
+    raw = change.rows.tobytes()
+    points = np.frombuffer(raw, np.float32, offset=_EF.size)
+    return _EF.unpack_from(raw)[0], points.reshape(-1, _POINT)
+
+
+# Writing
+
+
+def encode(changes: Sequence[Change], settings: Settings | None) -> bytes:
+    """Make changes, and then settings, the content of a record."""
+    parts = []
+    for kind, labels, rows in changes:
+        head = b"" if labels is None else labels.tobytes()
+        tail = b"" if rows is None else rows.tobytes()
+        padding = bytes(-(len(head) + len(tail)) % 8)
+        size = len(head) + len(tail) + len(padding)
+        count = 0 if labels is None else len(labels)
+        parts += [_CHANGE.pack(kind, _ZEROS, count, size), head, tail, padding]
+    if settings is not None:
+        count = len(settings.tuning) // (4 * _POINT)
+        size = _EF.size + len(settings.tuning)
+        parts.append(_CHANGE.pack(SETTINGS, _ZEROS, count, size))
+        parts += [_EF.pack(settings.ef_search), settings.tuning]
+    return b"".join(parts)
+
+
+class OnDisk:
+    """What is known of the file that an index was last read from or written to.
+
+    Attributes
+    ----------
+    settings : Settings
+        As in the file.
+    states : list of Tail
+        What the file is; more than one if a call failed so that it may be either.
+    sound : bool
+        Whether a record may follow. Not so once a call to sync has failed: what the file
+        then holds in memory may never come to disk, and only a new file is safe.
+    """
+
+    def __init__(self, settings: Settings, *states: Tail) -> None:
+        self.settings = settings
+        self.states = list(states)
+        self.sound = True
+
+
+@contextlib.contextmanager
+def hold(path: str | os.PathLike[str], known: OnDisk | None) -> Iterator[tuple[int, Tail]]:
+    """Keep other writers from a file that is as it was last read or written.
+
+    Yields its descriptor, and which of the known states it is in.
+
+    Raises
+    ------
+    ConflictError
+        It is in another state, or somebody is writing to it.
+    OSError
+    """
+    with _atomic.named(path):
+        descriptor = os.open(os.path.realpath(path), os.O_RDWR | _atomic.BINARY)
+        try:
+            if not _atomic.lock(descriptor):
+                raise ConflictError(f"{os.fspath(path)}: another process is writing to it")
+            state = _find(descriptor, [] if known is None else known.states)
+            if state is None:
+                raise ConflictError(
+                    f"{os.fspath(path)}: is not, or no longer, what this index was loaded from or "
+                    "last saved as; load it again, or replace it by a save that is not incremental"
+                )
+            yield descriptor, state
+        finally:
+            os.close(descriptor)
+
+
+def append(descriptor: int, before: Tail, payload: bytes, known: OnDisk) -> None:
+    """Add a record to a file that is held; on disk when this returns, and `known`.
+
+    Raises
+    ------
+    OSError
+        Then `known` says what the file may be.
+    """
+    own = before.place + _SLOTS[before.sequence % len(_SLOTS)]
+    if _read_at(descriptor, _SLOT.size, own) != _slot(*_written(before)):
+        # The other one is about to be written, and one of them must be whole at all times.
+        _write_slot(descriptor, before, known)
+    number = before.sequence + 1
+    end = before.end + _record_size(len(payload))
+    body = payload + bytes(end - before.end - _RECORD.size - len(payload))
+    head = _RECORD.pack(_MAGIC, 0, number, len(payload))
+    crc = zlib.crc32(body, zlib.crc32(head[_SUMMED:], before.chain))
+    after = replace(before, sequence=number, end=end, chain=crc, changes=())
+    known.states = [before]
+    # An append that was cut off may have left something, before the first record too.
+    start = before.end if before.sequence else before.base
+    os.ftruncate(descriptor, start)
+    try:
+        gap = bytes(before.end - start)
+        record = _RECORD.pack(_MAGIC, crc, number, len(payload)) + body
+        _atomic.write_at(descriptor, gap + record, start)
+        known.sound = False
+        _atomic.sync(descriptor)
+        known.sound = True
+    except BaseException:
+        with contextlib.suppress(OSError):  # no slot tells of it: readers pass over it
+            os.ftruncate(descriptor, start)
+        raise
+    known.states = [before, after]
+    _write_slot(descriptor, after, known)
+    known.states = [after]
+
+
+def _read_at(descriptor: int, size: int, offset: int) -> bytes:
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.read(descriptor, size)
+
+
+def _find(descriptor: int, expected: Sequence[Tail]) -> Tail | None:
+    """Which of these states a file is in."""
+    for tail in expected:
+        if _read_at(descriptor, len(tail.head), 0) != tail.head:
+            continue
+        if not tail.place:
+            return tail
+        raw = _read_at(descriptor, _SLOTS[-1] + _SLOT.size, tail.place)
+        if len(raw) < _SLOTS[-1] + _SLOT.size:
+            continue
+        known = [_read_slot(raw[at : at + _SLOT.size]) for at in _SLOTS]
+        latest = max((slot for slot in known if slot is not None), default=None)
+        if latest == _written(tail):
+            return tail
+        if None in known and latest is not None and latest[0] == tail.sequence - 1:
+            # The slot of the last record is torn; the record itself was read.
+            start = _aligned(tail.base) if latest == _NONE else latest[1]
+            if _is_record(_read_at(descriptor, _RECORD.size, start), tail):
+                return tail
+    return None
+
+
+def _written(tail: Tail) -> tuple[int, int, int]:
+    """What a slot says about a state."""
+    return (tail.sequence, tail.end, tail.chain) if tail.sequence else _NONE
+
+
+def _is_record(raw: bytes, tail: Tail) -> bool:
+    """Whether the last record of a state begins like this."""
+    return len(raw) == _RECORD.size and _RECORD.unpack(raw)[:3] == (
+        _MAGIC,
+        tail.chain,
+        tail.sequence,
+    )
+
+
+def _write_slot(descriptor: int, tail: Tail, known: OnDisk) -> None:
+    place = tail.place + _SLOTS[tail.sequence % len(_SLOTS)]
+    known.sound = False
+    _atomic.write_at(descriptor, _slot(*_written(tail)), place)
+    _atomic.sync(descriptor)
+    known.sound = True
+
+
+def still_there(path: str | os.PathLike[str], descriptor: int) -> None:
+    """Refuse to have written to a file that another has replaced meanwhile."""
+    try:
+        if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+            return
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    raise ConflictError(f"{os.fspath(path)}: was replaced while a change was added to it")
