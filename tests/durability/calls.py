@@ -1,6 +1,6 @@
 """Every call by which annx changes a file, one by one: watched, failed, or the last one.
 
-annx writes through the functions of `os` and `fcntl` alone, from three modules. These see a
+annx writes through the functions of `os` and `fcntl` alone, from four modules. These see a
 stand-in for both.
 """
 
@@ -14,14 +14,14 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from annx import _atomic, _log, _persist
+from annx import _atomic, _log, _persist, _source
 
 #: All that reach the system, as annx uses them.
 NAMES = frozenset(
     {"open", "close", "read", "write", "lseek", "fsync", "fstat", "stat", "fchmod"}
-    | {"ftruncate", "replace", "unlink", "scandir", "flock"}
+    | {"ftruncate", "replace", "unlink", "scandir", "flock", "preadv"}
 )
-MODULES = ((_atomic, ("os", "fcntl")), (_log, ("os",)), (_persist, ("os",)))
+MODULES = ((_atomic, ("os", "fcntl")), (_log, ("os",)), (_persist, ("os",)), (_source, ("os",)))
 
 #: What is done in place of a call: given its name, its arguments and the call itself.
 Watch = Callable[[str, tuple[Any, ...], Callable[..., Any]], Any]

@@ -18,10 +18,11 @@ CPP_BELOW = {
     "base": set(),
     "kernels": {"base"},
     "storage": {"base", "kernels"},
+    "check": {"base", "kernels", "storage"},
     "graph": {"base", "kernels", "storage"},
     "exact": {"base", "kernels", "storage"},
-    "index": {"base", "kernels", "storage", "graph", "exact"},
-    "bindings": {"base", "kernels", "storage", "graph", "exact", "index"},
+    "index": {"base", "kernels", "storage", "check", "graph", "exact"},
+    "bindings": {"base", "kernels", "storage", "check", "graph", "exact", "index"},
 }
 
 # Modules of annx, from the bottom to the top; each may import from its own line or above.
@@ -29,7 +30,8 @@ PYTHON_LAYERS = [
     {"errors", "_atomic", "_fork", "_journal", "_version"},
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
-    {"_check"},
+    {"_check", "_sums", "_layout"},
+    {"_source"},
     {"_log"},
     {"_format", "_health", "_choose", "_sample", "_result"},
     {"_describe"},
