@@ -98,11 +98,16 @@ def load(
     mode = os.stat(name).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FormatError(f"{name}: not a regular file")
-    try:
-        with open(name, "rb", buffering=0) as file:
-            return _read(File(file.fileno(), num_threads), verify, num_threads)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}") from None
+    with open(name, "rb", buffering=0) as file:
+        while True:
+            before = os.fstat(file.fileno())
+            try:
+                return _read(File(file.fileno(), num_threads), verify, num_threads)
+            except FormatError as error:
+                after = os.fstat(file.fileno())
+                # Somebody may have added to it between two reads.
+                if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
+                    raise FormatError(f"{name}: {error}") from None
 
 
 def dumps(stored: Stored) -> bytes:

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from calls import Killed, count, watched
+from moments import torture
 from scenarios import SCENARIOS, Case
 
 import annx
@@ -66,3 +67,9 @@ def test_killed_at_every_call(tmp_path, scenario):
     case.reset()
     assert die(case, len(names), "before")
     assert case.found() == "new"
+
+
+def test_killed_at_random_moments(tmp_path):
+    told = torture(tmp_path, int(os.environ.get("ANNX_KILLS", "60")))
+    print(told)
+    assert told["after a save"] > told["kills"] / 4
