@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def slots(data: bytes) -> int:
     return int.from_bytes(table[at + 16 : at + 24], "little")
 
 
-SCENARIOS = [
+_ALL = [
     Scenario("create", _create, False, exists=False),
     Scenario("create-incremental", _create, True, exists=False),
     Scenario("save", _save, False),
@@ -138,6 +139,16 @@ SCENARIOS = [
     Scenario("fold", _fold, False),
     Scenario("fold-incremental", _fold, True),
 ]
+
+#: The long form of the tests, as of `make torture`.
+LONG = bool(os.environ.get("ANNX_TORTURE"))
+_SHORT = ("create", "save", "append", "append-after-a-crash", "append-after-a-torn-slot")
+SCENARIOS = [s for s in _ALL if LONG or s.name in (*_SHORT, "fold-incremental")]
+
+
+def named(name: str) -> Scenario:
+    """Find a scenario."""
+    return next(scenario for scenario in _ALL if scenario.name == name)
 
 
 def opened(path: Path) -> bytes | None:

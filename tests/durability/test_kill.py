@@ -8,7 +8,7 @@ import signal
 import pytest
 from calls import Killed, count, watched
 from moments import torture
-from scenarios import SCENARIOS, Case
+from scenarios import LONG, SCENARIOS, Case
 
 import annx
 
@@ -70,6 +70,6 @@ def test_killed_at_every_call(tmp_path, scenario):
 
 
 def test_killed_at_random_moments(tmp_path):
-    told = torture(tmp_path, int(os.environ.get("ANNX_KILLS", "60")))
+    told = torture(tmp_path, 2000 if LONG else 60)
     print(told)
     assert told["after a save"] > told["kills"] / 4

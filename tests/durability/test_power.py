@@ -8,7 +8,7 @@ import random
 import pytest
 from calls import Recorder, watched
 from disk import Disk, File
-from scenarios import SCENARIOS, Case
+from scenarios import SCENARIOS, Case, named
 
 import annx
 
@@ -66,7 +66,7 @@ def test_the_model_tells_a_save_without_sync(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_atomic, "sync", lambda descriptor: None)
     for name in ("save", "append"):
-        scenario = next(each for each in SCENARIOS if each.name == name)
+        scenario = named(name)
         folder = tmp_path / name
         folder.mkdir()
         with pytest.raises((AssertionError, annx.FormatError)):
