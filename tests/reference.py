@@ -171,7 +171,8 @@ class ReferenceCore:
         return found, dists
 
     def make_filter(self, labels, allow):
-        return set(labels.tolist()), allow
+        listed = np.flatnonzero(labels) if labels.dtype == np.bool_ else labels
+        return set(listed.tolist()), allow
 
     def planned_search(self, queries, k, ef_search, filters, exact, num_threads, poll=None):
         labels, dists = self.exact_search(queries, max(1, len(self)), num_threads, poll)

@@ -203,6 +203,12 @@ class Core {
   }
 
   std::shared_ptr<Filter> make_filter(const py::array& labels, bool allow) const {
+    if (labels.dtype().kind() == 'b') {
+      const auto dense = expect<bool>(labels, 1, "labels");
+      const auto* data = reinterpret_cast<const std::uint8_t*>(dense.data());
+      const py::gil_scoped_release release;
+      return std::make_shared<Filter>(std::vector<std::uint8_t>(data, data + dense.size()), allow);
+    }
     const auto array = expect<Label>(labels, 1, "labels");
     const Label* data = array.data();
     const py::gil_scoped_release release;

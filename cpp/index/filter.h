@@ -16,6 +16,9 @@ class Filter {
  public:
   // `labels` in any order; repeated and unknown ones do no harm.
   Filter(std::vector<Label> labels, bool allow) : labels_(std::move(labels)), allow_(allow) {}
+  // The labels i with by_label[i] != 0. Costs a pass over the slots, not a look-up each.
+  Filter(std::vector<std::uint8_t> by_label, bool allow)
+      : by_label_(std::move(by_label)), is_dense_(true), allow_(allow) {}
 
   struct Slots {
     std::size_t epoch = 0;
@@ -26,13 +29,14 @@ class Filter {
     std::vector<std::uint64_t> nodes;
   };
 
-  const std::vector<Label>& labels() const noexcept { return labels_; }
   bool allow() const noexcept { return allow_; }
 
  private:
   friend class Index;
 
   std::vector<Label> labels_;
+  std::vector<std::uint8_t> by_label_;
+  bool is_dense_ = false;
   bool allow_;
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const Slots> slots_;

@@ -164,6 +164,7 @@ class Index final : private Forkable {
 
   // planned.cpp
   std::shared_ptr<const Filter::Slots> resolve(const Filter& filter) const;
+  void list_dense(std::span<const std::uint8_t> by_label, Filter::Slots& out) const;
   bool through(const Query& query, std::size_t width, std::size_t k, const Passing& nodes,
                std::size_t budget, Scratch& scratch, Walk& cost) const;
   bool among(const Query& query, std::size_t width, std::size_t k, std::size_t pass, double share,

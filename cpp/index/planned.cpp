@@ -1,5 +1,6 @@
 // Queries with a filter or a report: which way is cheapest, and the ways.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -46,6 +47,26 @@ std::size_t rank(const WidePool& pool, std::size_t k) {
 
 }  // namespace
 
+// Slots of the labels i with by_label[i] != 0.
+void Index::list_dense(std::span<const std::uint8_t> by_label, Filter::Slots& out) const {
+  const auto passes = [&](Slot slot) {
+    // A negative label is beyond the end too.
+    const auto label = static_cast<std::uint64_t>(labels_[slot]);
+    return label < by_label.size() && by_label[label] != 0 && labels_.has(slot);
+  };
+  for (Slot slot = 0; slot < size_; ++slot) {
+    out.rows[slot / 64] |= static_cast<std::uint64_t>(passes(slot)) << (slot % 64);
+  }
+  std::size_t count = 0;
+  for (const std::uint64_t word : out.rows) count += static_cast<std::size_t>(std::popcount(word));
+  out.listed.reserve(count);
+  for (std::size_t i = 0; i < out.rows.size(); ++i) {
+    for (std::uint64_t word = out.rows[i]; word != 0; word &= word - 1) {
+      out.listed.push_back(static_cast<Slot>(64 * i + std::countr_zero(word)));
+    }
+  }
+}
+
 // What a filter means now; with the gate held.
 std::shared_ptr<const Filter::Slots> Index::resolve(const Filter& filter) const {
   const std::lock_guard lock(filter.mutex_);
@@ -54,13 +75,17 @@ std::shared_ptr<const Filter::Slots> Index::resolve(const Filter& filter) const 
   fresh->epoch = epoch_;
   const std::size_t words = size_ / 64 + 1;
   fresh->rows.assign(words, 0);
-  for (const Label label : filter.labels_) {
-    const std::optional<Slot> slot = labels_.find(label);
-    if (!slot || test(fresh->rows, *slot)) continue;
-    set(fresh->rows, *slot);
-    fresh->listed.push_back(*slot);
+  if (filter.is_dense_) {
+    list_dense(filter.by_label_, *fresh);
+  } else {
+    for (const Label label : filter.labels_) {
+      const std::optional<Slot> slot = labels_.find(label);
+      if (!slot || test(fresh->rows, *slot)) continue;
+      set(fresh->rows, *slot);
+      fresh->listed.push_back(*slot);
+    }
+    std::sort(fresh->listed.begin(), fresh->listed.end());
   }
-  std::sort(fresh->listed.begin(), fresh->listed.end());
   if (!twins_.empty()) {
     fresh->nodes.assign(words, 0);
     for (const Slot slot : fresh->listed) {

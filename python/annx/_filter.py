@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,7 +59,50 @@ class Filter:
     def __init__(self, index: Described, allowed: ArrayLike | Callable[..., Any]) -> None:
         self._set(index, _labels_of(index._core, allowed), True)
 
-    def _set(self, index: Described, labels: NDArray[np.int64], allow: bool) -> None:
+    @classmethod
+    def by_label(cls, index: Described, passing: ArrayLike) -> Self:
+        """Make a filter of an array that says for each label whether it passes.
+
+        For labels that count from 0, as those of a table's rows do, this is the cheapest
+        form: no label is looked up.
+
+        Parameters
+        ----------
+        index : Index
+        passing : array_like of shape (n,), bool
+            Label i passes if ``passing[i]``; others do not. It is copied.
+
+        Returns
+        -------
+        Filter
+
+        Raises
+        ------
+        ParameterError
+            `passing` is not a bool array of one dimension.
+
+        Examples
+        --------
+        >>> import annx
+        >>> index = annx.Index(1)
+        >>> _ = index.add([[0], [1], [2]], labels=[5, 2, 0])
+        >>> index.search([0], k=2, filter=annx.Filter.by_label(index, [True, True, True])).labels
+        array([[2, 0]])
+        """
+        dense = np.array(passing, order="C")
+        if not dense.size and dense.ndim == 1:
+            dense = dense.astype(np.bool_)
+        if dense.dtype != np.bool_ or dense.ndim != 1:
+            raise ParameterError(
+                f"expected a bool array of one dimension, got {dense.shape} {dense.dtype}"
+            )
+        new = cls.__new__(cls)
+        new._set(index, dense, True)
+        return new
+
+    def _set(
+        self, index: Described, labels: NDArray[np.int64] | NDArray[np.bool_], allow: bool
+    ) -> None:
         self._index = index
         self._labels = labels
         self._allow = allow
@@ -79,7 +122,7 @@ class Filter:
             return NotImplemented
         if other._index is not self._index:
             raise ParameterError("expected filters of one index, got filters of two")
-        a, b = np.unique(self._labels), np.unique(other._labels)
+        a, b = _listed(self._labels), _listed(other._labels)
         if self._allow and other._allow:
             labels = np.intersect1d(a, b, True) if both else np.union1d(a, b)
         elif not self._allow and not other._allow:
@@ -104,10 +147,15 @@ class Filter:
 
     def __repr__(self) -> str:
         kind = "only" if self._allow else "all but"
-        return f"<annx.Filter {kind} {len(self._labels):,} labels>"
+        return f"<annx.Filter {kind} {len(_listed(self._labels)):,} labels>"
 
 
-def _made(index: Described, labels: NDArray[np.int64], allow: bool) -> Filter:
+def _listed(labels: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Labels in ascending order, each once."""
+    return np.flatnonzero(labels) if labels.dtype == np.bool_ else np.unique(labels)
+
+
+def _made(index: Described, labels: NDArray[np.int64] | NDArray[np.bool_], allow: bool) -> Filter:
     new = Filter.__new__(Filter)
     new._set(index, labels, allow)
     return new

@@ -35,8 +35,12 @@ class LabelError(AnnxError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class FilterError(AnnxError, ValueError):
+    """A filter expression is not one, compares with what has no order, or is too large."""
+
+
 class FormatError(AnnxError, ValueError):
-    """A file is not a valid annx index."""
+    """A file is not what it should be: an index, or judgements, or a run."""
 
 
 class ConflictError(AnnxError, RuntimeError):
@@ -49,6 +53,10 @@ class CapacityError(AnnxError, OverflowError):
 
 class BackendError(AnnxError, RuntimeError):
     """The backend or instruction set asked for is not available here."""
+
+
+class MissingExtraError(AnnxError, ImportError):
+    """A package that an optional part of annx needs is not installed."""
 
 
 class TuningWarning(UserWarning):

@@ -30,6 +30,13 @@ def truth(index, query, allowed, k):
     return labels[0][keep][:k], distances[0][keep][:k]
 
 
+def dense(labels):
+    """Whether each label from 0 to somewhere is among these."""
+    passing = np.zeros(max(labels, default=0) + 1, np.bool_)
+    passing[labels] = True
+    return passing
+
+
 def forms(index, mask):
     labels = index.labels[mask]
     yield labels
@@ -40,6 +47,8 @@ def forms(index, mask):
     yield lambda given: np.isin(given, labels)
     yield annx.Filter(index, labels)
     yield ~annx.Filter(index, ~mask)
+    yield annx.Filter.by_label(index, dense(labels))
+    yield ~annx.Filter.by_label(index, dense(index.labels[~mask]))
     yield [labels] * 5
     yield [annx.Filter(index, mask), mask, labels, ~annx.Filter(index, ~mask), None][:4] + [mask]
     yield np.tile(mask, (5, 1))
@@ -121,6 +130,47 @@ def test_a_filter_stands_for_labels(filtering, rng):
     assert found == set(index.labels) - {3}
     index.compact()
     assert set(index.search(x[0], k=200, filter=but).labels[0]) - {-1} == found
+
+
+def test_by_label(filtering, rng):
+    """Labels below 0, beyond the end, removed, added and come again."""
+    x = vectors(rng, 200, 8, "f32")
+    index = annx.Index(8, codec="f32")
+    labels = np.array([-5, *range(500, 20, -3)][:150], np.int64)
+    index.add(x[:150], labels)
+    passing = rng.random(400) < 0.5
+    one = annx.Filter.by_label(index, passing)
+    other = annx.Filter(index, np.flatnonzero(passing))
+    passing[:] = False  # it was copied
+    repr(one)
+
+    def same():
+        for a, b in (
+            (one, other),
+            (~one, ~other),
+            (one & other, other),
+            (one - other, ~other & other),
+        ):
+            np.testing.assert_array_equal(
+                index.search(x[:9], k=7, filter=a).labels, index.search(x[:9], k=7, filter=b).labels
+            )
+
+    same()
+    index.remove(labels[:60])
+    same()
+    index.add(x[:60], labels[:60])
+    index.add(x[150:], np.arange(50) * 5 + 1000)
+    same()
+    index.compact()
+    same()
+    assert (index.search(x[0], filter=annx.Filter.by_label(index, [])).labels == -1).all()
+
+
+@pytest.mark.parametrize("passing", [np.ones(3), np.ones((2, 2), bool), [1, 0], True, "a"])
+def test_by_label_takes_bools_alone(filtering, passing, rng):
+    index = built(vectors(rng, 9, 4, "f32"))
+    with pytest.raises(annx.ParameterError, match="bool array of one dimension"):
+        annx.Filter.by_label(index, passing)
 
 
 def test_twins_pass_one_by_one(filtering, rng):

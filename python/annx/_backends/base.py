@@ -284,10 +284,11 @@ class Core(Protocol):
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Like `search`, by comparing with every row; ties by insertion order."""
 
-    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> object:
+    def make_filter(self, labels: NDArray[np.int64] | NDArray[np.bool_], allow: bool) -> object:
         """What `planned_search` takes to return these labels alone, or none of them.
 
-        Labels come in any order; repeated and unknown ones do no harm. The filter goes on
+        Labels come in any order; repeated and unknown ones do no harm. An array of bools
+        stands for the labels i whose element i is true. The filter goes on
         to mean the same labels whatever is added and removed after.
         """
 

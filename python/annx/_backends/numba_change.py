@@ -55,6 +55,9 @@ _LAST_LABEL = int(np.iinfo(np.int64).max)
 #: Dead nodes that wait until the graph is mended: a share of all, few enough for searches
 #: to pass through them unnoticed.
 _PATIENCE, _PATIENCE_SHARE = 32, 256
+#: Rows inserted before what died meanwhile is seen to. Not as many as the clock allows: this
+#: decides about slots and links.
+_BLOCK = 32
 #: Rows mended between two looks at whether to stop: some 50 ms.
 _MENDED = 256
 
@@ -102,10 +105,15 @@ class Changing(Parts):
             )
 
             def work(start: int, stop: int) -> None:
-                self._add_block(rows, given, start, stop)
-                self._tidy(None)
+                for first in range(start * _BLOCK, min(stop * _BLOCK, count), _BLOCK):
+                    self._add_block(rows, given, first, min(first + _BLOCK, count))
+                    self._tidy(None)
 
-            run(work, count, 1, poll)
+            def rows_done(blocks: int) -> None:
+                if poll is not None:
+                    poll(min(blocks * _BLOCK, count))
+
+            run(work, -(-count // _BLOCK), 1, rows_done)
 
     def remove(self, labels: NDArray[np.int64], num_threads: int, poll: Poll | None = None) -> None:
         """See `Core`."""

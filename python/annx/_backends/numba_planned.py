@@ -53,12 +53,16 @@ class NumbaFilter:
 
     Parameters
     ----------
-    labels : ndarray of int64
+    labels : ndarray of int64, or of bool
     allow : bool
     """
 
-    def __init__(self, labels: NDArray[np.int64], allow: bool) -> None:
-        self.labels = labels
+    def __init__(self, labels: NDArray[np.int64] | NDArray[np.bool_], allow: bool) -> None:
+        self.labels: NDArray[np.int64] = (
+            np.flatnonzero(labels)
+            if labels.dtype == np.bool_
+            else labels.astype(np.int64, copy=False)
+        )
         self.allow = allow
         self._mutex = threading.Lock()
         self._known: tuple[int, Slots] | None = None
@@ -87,7 +91,7 @@ class _Allowed(NamedTuple):
 class Planned(Parts):
     """Searches of rows that pass."""
 
-    def make_filter(self, labels: NDArray[np.int64], allow: bool) -> object:
+    def make_filter(self, labels: NDArray[np.int64] | NDArray[np.bool_], allow: bool) -> object:
         """See `Core`."""
         return NumbaFilter(labels.copy(), allow)
 
