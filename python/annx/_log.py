@@ -142,7 +142,8 @@ def read(source: Source, tail: Tail, config: Config) -> Tail:
         if size != tail.base:
             raise FormatError(f"expected a file of {tail.base} bytes, got {size}")
         return tail
-    sequence, stop, _ = least = _least(source, tail.place)
+    slots = _whole_slots(source, tail.place)
+    sequence, stop, _ = least = max(slots)
     if least != _NONE and not tail.end < stop <= size:
         raise FormatError(f"truncated: the log ends at {stop}, the file at {size}")
     if source.read(tail.base, tail.end - tail.base).strip(b"\0"):
@@ -156,26 +157,28 @@ def read(source: Source, tail: Tail, config: Config) -> Tail:
     while (following := _next_record(source, tail)) is not None:
         tail, content = following
         changes += _decode(content, config, tail.sequence)
-    # What is left is what an append did not finish, if anything.
+    # What is left is what an append did not finish, if anything. None leaves a record in part
+    # and a slot too: the one is on disk before the other is touched.
     rest = source.read(tail.end, len(_MAGIC))
-    if rest.strip(b"\0") and rest != _MAGIC[: len(rest)]:
+    torn = not rest.strip(b"\0") or rest == _MAGIC[: len(rest)]
+    if rest and not (torn and len(slots) == len(_SLOTS)):
         raise FormatError(f"expected a file of {tail.end} bytes, got {size}")
     return replace(tail, changes=tuple(changes))
 
 
-def _least(source: Source, place: int) -> tuple[int, int, int]:
-    """What the log holds at least, as the later of the slots says.
+def _whole_slots(source: Source, place: int) -> list[tuple[int, int, int]]:
+    """Read the slots that are whole: what the log holds at least.
 
     Raises
     ------
     FormatError
-        Neither is whole.
+        Neither is.
     """
     slots = [_read_slot(source.read(place + at, _SLOT.size)) for at in _SLOTS]
-    known = [slot for slot in slots if slot is not None]
-    if not known:
+    whole = [slot for slot in slots if slot is not None]
+    if not whole:
         raise FormatError(f"section {LOG!r}: checksums do not match")
-    return max(known)
+    return whole
 
 
 def _next_record(source: Source, tail: Tail) -> tuple[Tail, memoryview] | None:
@@ -392,7 +395,7 @@ def _find(descriptor: int, expected: Sequence[Tail]) -> Tail | None:
             return tail
         start = Tail(tail.head, tail.place, tail.base, 0, aligned(tail.base), crc_of(tail.head))
         try:
-            sequence, end, chain = least = _least(source, tail.place)
+            sequence, end, chain = least = max(_whole_slots(source, tail.place))
         except FormatError:
             continue
         if least != _NONE:

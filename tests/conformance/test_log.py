@@ -360,3 +360,13 @@ def test_bytes_with_a_log(engine, path, rng):
     assert annx.Index.from_bytes(path.read_bytes()).to_bytes() == index.to_bytes()
     with pytest.raises(FormatError, match="truncated: the log ends at"):
         annx.Index.from_bytes(path.read_bytes()[:-1])
+
+
+def test_a_beam_is_no_wider_than_there_are_rows(engine, rng):
+    """A few bytes of a file may ask for any width."""
+    index = annx.Index(DIM, M=4, ef_construction=1 << 24, ef_search=1 << 24)
+    index.add(some(rng, 300))
+    index.update(np.arange(20), some(rng, 20))
+    index.remove(np.arange(20, 80))
+    assert index.search(some(rng, 1), k=5).labels.shape == (1, 5)
+    assert index.info()["memory"]["scratch"] < 4 << 20
