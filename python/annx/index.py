@@ -13,6 +13,7 @@ from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
 from annx._changes import Changeable
 from annx._explain import Explained
 from annx._filter import FilterLike
+from annx._journal import Journal
 from annx._persist import Persisted
 from annx._progress import ignore
 from annx._recall import Tunable
@@ -125,6 +126,8 @@ class Index(Changeable, Explained, Persisted, Tunable):
         self._next_label = None
         self._least_label = 0
         self._source = "memory"
+        self._journal = Journal()
+        self._on_disk = None
         _fork.renew(self)
         self._use(core, choice)
 

@@ -27,12 +27,13 @@ CPP_BELOW = {
 
 # Modules of annx, from the bottom to the top; each may import from its own line or above.
 PYTHON_LAYERS = [
-    {"errors", "_atomic", "_fork", "_version"},
+    {"errors", "_atomic", "_fork", "_journal", "_version"},
     {"_extra", "_tables"},
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
     {"_check", "_sums", "_layout"},
     {"_source"},
+    {"_log"},
     {"_format", "_health", "_choose", "_sample", "_result"},
     {"_describe"},
     {"_filter", "_persist", "_pick", "_tune"},
