@@ -6,6 +6,8 @@ import struct
 import zlib
 
 HEADER, ENTRY, BLOCK = 80, 32, 1 << 16
+#: Sections that "sums" does not cover.
+UNSUMMED = ("sums", "log")
 
 
 def entries(data):
@@ -32,11 +34,13 @@ def repaired(data):
     """The same file with its checksums made right."""
     data = bytearray(data)
     table = list(entries(data))
-    sums = [block_sums(data[o : o + n]) for _, name, o, n in table if name != "sums"]
+    sums = [block_sums(data[o : o + n]) for _, name, o, n in table if name not in UNSUMMED]
     for _, name, offset, length in table:
         if name == "sums" and length == len(b"".join(sums)) and offset + length <= len(data):
             data[offset : offset + length] = b"".join(sums)
-    for place, _, offset, length in table:
+    for place, name, offset, length in table:
+        if name == "log":  # as it was before there were records
+            continue
         crc = zlib.crc32(block_sums(data[offset : offset + length]))
         struct.pack_into("<I", data, place + 12, crc)
     return repaired_head(bytes(data))
@@ -63,7 +67,7 @@ def joined(data, contents):
     `contents` are name, element type, whether it is required, and bytes. A section "sums" is
     made.
     """
-    others = [section for section in contents if section[0] != "sums"]
+    others = [section for section in contents if section[0] not in UNSUMMED]
     sums = b"".join(block_sums(content) for *_, content in others)
     contents = [
         (name, kind, required, sums if name == "sums" else content)
@@ -88,3 +92,29 @@ def split(data):
         (name, data[place + 8], data[place + 9], data[offset : offset + length])
         for place, name, offset, length in entries(data)
     ]
+
+
+def repaired_log(data):
+    """The same file with the checksums of its log made right, as far as it is one."""
+    data = bytearray(data)
+    ends = [offset + length for _, _, offset, length in entries(data)]
+    slots = [offset for _, name, offset, length in entries(data) if name == "log" and length == 128]
+    if not ends or not slots or slots[0] + 128 > len(data):
+        return bytes(data)
+    at = start = -(-ends[-1] // 64) * 64
+    (chain,) = struct.unpack_from("<I", data, 12)
+    sequence = 0
+    while at + 64 <= len(data):
+        (length,) = struct.unpack_from("<Q", data, at + 24)
+        end = at + 64 + -(-length // 64) * 64
+        if end > len(data):
+            break
+        chain = zlib.crc32(data[at + 12 : end], chain)
+        struct.pack_into("<I", data, at + 8, chain)
+        (sequence,) = struct.unpack_from("<Q", data, at + 16)
+        at = end
+    if at > start:
+        body = struct.pack("<QQI40x", sequence, at, chain)
+        place = slots[0] + 64 * (sequence % 2)
+        data[place : place + 64] = struct.pack("<I", zlib.crc32(body)) + body
+    return bytes(data)

@@ -241,6 +241,25 @@ class Core {
     return to_array(std::move(all), {count});
   }
 
+  // What an index would hold of rows: stored rows, and originals and norms or None.
+  py::tuple encode(const py::array& rows, std::size_t num_threads) const {
+    const auto count = static_cast<py::ssize_t>(check(rows));
+    const std::byte* data = bytes(rows);
+    IndexState state;
+    {
+      const py::gil_scoped_release release;
+      state = index_.encode(data, static_cast<std::size_t>(count), num_threads);
+    }
+    const auto table = [&](std::vector<std::uint8_t>&& bytes) {
+      const auto size = static_cast<py::ssize_t>(bytes.size());
+      return to_array(std::move(bytes), {count, count == 0 ? 0 : size / count});
+    };
+    py::object originals = py::none(), norms = py::none();
+    if (!state.originals.empty()) originals = table(std::move(state.originals));
+    if (!state.norms.empty()) norms = to_array(std::move(state.norms), {count});
+    return py::make_tuple(table(std::move(state.rows)), originals, norms);
+  }
+
   py::dict export_state() const {
     IndexState state;
     {
@@ -394,6 +413,7 @@ void bind_index(py::module_& module) {
       .def("get", &Core::get, py::arg("labels"))
       .def("contains", &Core::contains, py::arg("labels"))
       .def("labels", &Core::labels)
+      .def("encode", &Core::encode, py::arg("rows"), py::arg("num_threads"))
       .def("export_state", &Core::export_state)
       .def("import_state", &Core::import_state, py::arg("state"))
       .def("memory", &Core::memory);

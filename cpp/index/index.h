@@ -107,6 +107,8 @@ class Index final : private Forkable {
   // By slot.
   std::vector<Label> labels() const;
 
+  // The rows, originals and norms that an index would hold of this input; it holds nothing new.
+  IndexState encode(const std::byte* input, std::size_t count, std::size_t num_threads) const;
   IndexState export_state() const;
   // Of validated arrays, into an empty index.
   void import_state(const StateView& state);

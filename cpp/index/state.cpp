@@ -72,6 +72,27 @@ IndexState Index::export_state() const {
   return state;
 }
 
+IndexState Index::encode(const std::byte* input, std::size_t count, std::size_t num_threads) const {
+  IndexState state;
+  constexpr std::size_t kTask = 256;  // rows: some tens of microseconds
+  const std::size_t bytes = space().input_bytes();
+  const auto fill = [&](std::vector<std::uint8_t>& to, const Space& as) {
+    const std::size_t stride = as.stride();
+    to.resize(count * stride);
+    if (as.normalises()) state.norms.resize(count);
+    parallel_for((count + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+      for (std::size_t i = task * kTask; i < std::min(count, (task + 1) * kTask); ++i) {
+        auto* row = reinterpret_cast<std::byte*>(to.data() + i * stride);
+        const float norm = as.encode(input + i * bytes, row);
+        if (as.normalises()) state.norms[i] = norm;
+      }
+    });
+  };
+  fill(state.rows, space());
+  if (originals_) fill(state.originals, originals_->space());
+  return state;
+}
+
 Index::Content Index::make(const StateView& state) const {
   const std::size_t rows = state.labels.size();
   Content to{vectors_.empty(),

@@ -15,10 +15,20 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from annx import _atomic, _sums
+from annx import _log, _sums
 from annx._backends.base import NO_LINK, Config, Level, State
 from annx._check import check_state
-from annx._layout import HEADER, Head, Section, aligned, length_of, pack, table_size, unpack
+from annx._layout import (
+    HEADER,
+    LOG,
+    Head,
+    Section,
+    aligned,
+    length_of,
+    pack,
+    table_size,
+    unpack,
+)
 from annx._source import Bytes, File, Source
 from annx.errors import BackendError, FormatError
 
@@ -52,6 +62,8 @@ class Stored:
         The user's `keep_vectors`.
     tuning : ndarray of float32, or None
         What `tune` measured; its meaning is the caller's.
+    tail : Tail or None
+        As read from a file: what changed after the rest was written.
     """
 
     config: Config
@@ -60,16 +72,7 @@ class Stored:
     preset: str | None = None
     keep: str = "auto"
     tuning: NDArray[np.float32] | None = None
-
-
-def save(path: str | os.PathLike[str], stored: Stored) -> None:
-    """Write a file whole or not at all; an older one stays until then.
-
-    Raises
-    ------
-    OSError
-    """
-    _atomic.write(path, lambda file: _write(file, stored))
+    tail: _log.Tail | None = None
 
 
 def load(
@@ -95,17 +98,22 @@ def load(
     mode = os.stat(name).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FormatError(f"{name}: not a regular file")
-    try:
-        with open(name, "rb", buffering=0) as file:
-            return _read(File(file.fileno(), num_threads), verify, num_threads)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}") from None
+    with open(name, "rb", buffering=0) as file:
+        while True:
+            before = os.fstat(file.fileno())
+            try:
+                return _read(File(file.fileno(), num_threads), verify, num_threads)
+            except FormatError as error:
+                after = os.fstat(file.fileno())
+                # Somebody may have added to it between two reads.
+                if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
+                    raise FormatError(f"{name}: {error}") from None
 
 
 def dumps(stored: Stored) -> bytes:
-    """Return the bytes that `save` writes."""
+    """Return the bytes that `write` writes."""
     buffer = io.BytesIO()
-    _write(buffer, stored)
+    write(buffer, stored)
     return buffer.getvalue()
 
 
@@ -165,15 +173,20 @@ def _was_removed_from(state: State) -> bool:
     return bool((state.labels == -1).any() or (representatives > slots).any())
 
 
-def _write(file: BinaryIO, stored: Stored) -> None:
+def write(file: BinaryIO, stored: Stored) -> _log.Tail:
+    """Write to an open file, and tell how it may go on."""
     _refuse_big_endian()
     state = stored.state
     arrays = _arrays(state)
     if stored.tuning is not None and stored.tuning.size:
         arrays = {_TUNING: stored.tuning} | arrays
     sums = [_sums.of_blocks(np.ascontiguousarray(array)) for array in arrays.values()]
-    arrays = {_SUMS: np.concatenate(sums)} | arrays
-    sums.insert(0, _sums.of_blocks(arrays[_SUMS]))
+    first: dict[str, NDArray[Any]] = {
+        _SUMS: np.concatenate(sums),
+        LOG: np.frombuffer(_log.empty_section(), np.uint8),
+    }
+    sums = [_sums.of_blocks(array) for array in first.values()] + sums
+    arrays = first | arrays
     head = Head(
         stored.config,
         stored.ef_search,
@@ -187,14 +200,17 @@ def _write(file: BinaryIO, stored: Stored) -> None:
     sections: list[Section] = []
     end = table_size(len(arrays))
     for (name, array), blocks in zip(arrays.items(), sums, strict=True):
-        crc, required = _sums.of_section(blocks), name != _TUNING
+        crc, required = _sums.of_section(blocks), name not in (LOG, _TUNING)
         section = Section(name, array.dtype, required, crc, aligned(end), array.nbytes)
         sections.append(section)
         end = section.end
-    position = file.write(pack(replace(head, sections=tuple(sections))))
+    head = replace(head, sections=tuple(sections))
+    packed = pack(head)
+    position = file.write(packed)
     for section, array in zip(sections, arrays.values(), strict=True):
         file.write(bytes(section.offset - position))
         position = section.offset + file.write(_bytes_of(array))
+    return _log.without_records(packed, head)
 
 
 def read_head(source: Source) -> Head:
@@ -213,10 +229,12 @@ def _read(source: Source, verify: str, num_threads: int | None) -> Stored:
     full = verify == "full"
     head = read_head(source)
     refuse_holes(source, head)
-    found = {section.name: source.array(section, full) for section in head.sections}
+    # Section "log" has checksums of its own, and changes.
+    sections = [section for section in head.sections if section.name != LOG]
+    found = {section.name: source.array(section, full) for section in sections}
     stored_sums = _sums_of(head, {name: array for name, (array, _) in found.items()})
     if full:
-        for section in head.sections:
+        for section in sections:
             sums = found[section.name][1]
             assert sums is not None
             refuse_damage(section, sums, stored_sums[section.name])
@@ -227,7 +245,8 @@ def _read(source: Source, verify: str, num_threads: int | None) -> Stored:
         raise FormatError("section 'removed': labels and links say otherwise")
     if _was_removed_from(state) != head.removed:
         raise FormatError("feature flag 1 and the rows disagree about whether some were removed")
-    return stored
+    tail = _log.without_records(source.read(0, head.length), head)
+    return replace(stored, tail=_log.read(source, tail, head.config))
 
 
 def refuse_holes(source: Source, head: Head) -> None:
@@ -247,7 +266,7 @@ def refuse_holes(source: Source, head: Head) -> None:
 def _sums_of(head: Head, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint32]]:
     """Split section "sums" among the others."""
     sums = _take(arrays, _SUMS, np.uint32, None)
-    others = [section for section in head.sections if section.name != _SUMS]
+    others = [section for section in head.sections if section.name not in (_SUMS, LOG)]
     counts = [_sums.count_of_blocks(section.length) for section in others]
     if sum(counts) != len(sums):
         raise FormatError(f"section 'sums': expected {sum(counts)} elements, got {len(sums)}")

@@ -28,6 +28,8 @@ CRC = slice(12, 16)
 # name, element type, required, crc32, offset, length
 SECTION = struct.Struct("<8sBB2xIQQ")
 _ALIGNMENT = 64
+#: The section that tells how far the log behind the sections goes.
+LOG = "log"
 _MAX_SECTIONS = 64
 #: Required feature: rows were removed, so that labels are -1 or twins stand before what they
 #: equal.
@@ -100,6 +102,11 @@ class Head:
         """Bytes of header and table."""
         return table_size(len(self.sections))
 
+    @property
+    def end(self) -> int:
+        """Offset of the byte after the last section."""
+        return self.sections[-1].end if self.sections else self.length
+
 
 def aligned(offset: int) -> int:
     """Return the next place where a section may begin."""
@@ -109,6 +116,11 @@ def aligned(offset: int) -> int:
 def table_size(sections: int) -> int:
     """Return the bytes of header and table."""
     return HEADER.size + SECTION.size * sections
+
+
+def crc_of(head: bytes) -> int:
+    """Return the checksum that header and table hold."""
+    return int(struct.unpack("<I", head[CRC])[0])
 
 
 def with_crc(head: bytes) -> bytes:
@@ -183,8 +195,7 @@ def unpack(head: bytes, size: int) -> Head:
     ------
     FormatError
     """
-    (stored_crc,) = struct.unpack("<I", head[CRC])
-    if stored_crc != _crc(head):
+    if crc_of(head) != _crc(head):
         raise FormatError("the header's checksum does not match")
     fields = HEADER.unpack_from(head)
     required = fields[3]
@@ -204,7 +215,7 @@ def unpack(head: bytes, size: int) -> Head:
 
 
 def _table(head: bytes, count: int, size: int) -> Iterator[Section]:
-    """Sections in order; they follow each other without overlap up to the file's end."""
+    """Sections in order; they follow each other without overlap, up to the end or the log."""
     end = len(head)
     seen = set()
     for number in range(count):
@@ -225,7 +236,7 @@ def _table(head: bytes, count: int, size: int) -> Iterator[Section]:
         if length % dtype.itemsize:
             raise FormatError(f"section {name!r}: length {length} is no multiple of {dtype}")
         yield Section(name, dtype, bool(required), crc, offset, length)
-    if end != size:
+    if end != size and LOG not in seen:
         raise FormatError(f"expected a file of {end} bytes, got {size}")
 
 

@@ -50,4 +50,5 @@ def load(
     """
     _validate.choice(verify, "verify", _format.VERIFY)
     threads = None if num_threads is None else _validate.threads(num_threads, None, 1)
-    return Index._restore(_format.load(path, verify=verify, num_threads=threads), num_threads)
+    stored = _format.load(path, verify=verify, num_threads=threads)
+    return Index._restore(stored, num_threads, follow=True)

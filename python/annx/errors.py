@@ -43,6 +43,10 @@ class FormatError(AnnxError, ValueError):
     """A file is not what it should be: an index, or judgements, or a run."""
 
 
+class ConflictError(AnnxError, RuntimeError):
+    """A file is not, or no longer, the one that a change was meant for."""
+
+
 class CapacityError(AnnxError, OverflowError):
     """More rows than one index can hold."""
 

@@ -322,6 +322,20 @@ def test_what_a_system_may_return(answer):
     assert found.per_query["RR"]["q"] == (0.5, 1)
 
 
+def test_queries_of_keywords():
+    def search(*, text, vector=None, k):
+        return [text.split()[-1]][:k]
+
+    found = compare(
+        SimpleNamespace(search=search),
+        SimpleNamespace(search=lambda text, k, vector: ["x"]),
+        {"q": {"text": "find a", "vector": [1.0]}},
+        {"q": {"a": 1}},
+        measures=["RR"],
+    )
+    assert found.per_query["RR"]["q"] == (1, 0) and "find a" in str(found)
+
+
 def test_places_count_where_scores_tie():
     # By score alone, ir-measures would order these by id.
     tied = [("a", 1.0), ("z", 1.0)]

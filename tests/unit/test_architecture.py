@@ -27,12 +27,13 @@ CPP_BELOW = {
 
 # Modules of annx, from the bottom to the top; each may import from its own line or above.
 PYTHON_LAYERS = [
-    {"errors", "_atomic", "_fork", "_version"},
-    {"_extra"},
+    {"errors", "_atomic", "_fork", "_journal", "_version"},
+    {"_extra", "_tables"},
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
     {"_check", "_sums", "_layout"},
     {"_source"},
+    {"_log"},
     {"_format", "_health", "_choose", "_sample", "_result"},
     {"_describe"},
     {"_filter", "_persist", "_pick", "_tune"},
@@ -42,6 +43,7 @@ PYTHON_LAYERS = [
     {"filters"},
     {"collection"},
     {"datasets", "__init__"},
+    {"compat"},
     {"_bench"},
     {"integrations", "evaluation"},
     {"cli"},

@@ -29,6 +29,8 @@ TIGHT = {
     "annx.filters._cells._FEW": 1,
     "annx.filters._dictionary._FEW": 2,
     "annx.filters._evaluate._FEW": 1,
+    "annx.filters._cells.SCANNED": 0,
+    "annx.filters._cells.MOST": 3,
 }
 
 STEPS = st.lists(
@@ -177,6 +179,7 @@ def test_flattened_values_are_those_at_their_path(document):
 def many(monkeypatch):
     """Columns with cached masks, a table of rows, and lists; and their documents."""
     monkeypatch.setattr("annx.filters._columns._CACHED_ROWS", 100)
+    monkeypatch.setattr("annx.filters._cells.SCANNED", 100)
     rng = np.random.default_rng(7)
     documents = {}
     for row in range(900):

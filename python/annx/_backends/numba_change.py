@@ -168,7 +168,8 @@ class Changing(Parts):
 
     def _hang(self, part: int, main: int, inside: NDArray[np.bool_]) -> None:
         """Hang a part of the tree to the nearest node of the main one, of those `inside`."""
-        store, graph, ef = self._store, self._graph, self._config.ef_construction
+        store, graph = self._store, self._graph
+        ef = min(self._config.ef_construction, len(store.labels))
         scratch = self._take_scratch(ef)
         queries = store.rows, store.scales, part
         walk = np.zeros(3, np.int64)
@@ -396,7 +397,7 @@ class Changing(Parts):
     def _mend(self, links: NDArray[np.uint32], slots: NDArray[np.uint32], ill: Slots) -> None:
         if not len(ill):
             return
-        ef = self._config.ef_construction
+        ef = min(self._config.ef_construction, len(self._store.labels))
         scratch = self._take_scratch(ef)
         made = np.empty((len(ill), links.shape[1]), np.uint32)
         mend_rows(self._store, links, slots, scratch, ill, ef, made)

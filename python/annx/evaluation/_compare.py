@@ -153,11 +153,12 @@ def compare(
 
     Parameters
     ----------
-    a, b : Index, object with a method ``search(query, k)``, or callable
+    a, b : Index, Collection, any object with a method ``search(query, k)``, or callable
         A callable is given a query and returns what it found, best first: a `SearchResult`; ids;
         pairs of an id and a score; hits with an ``id``; or a mapping of ids to scores.
     queries : mapping of str to object
-        By id, whatever the systems take: vectors, texts, or a tuple that a callable unpacks.
+        By id, whatever the systems take: vectors, texts, or a mapping, whose items are given to
+        ``search`` as keywords: ``{"text": "blue shoes", "vector": v}`` for a `Collection`.
     qrels : mapping of str to mapping of str to int
         Relevance of documents, by the ids of query and document. Queries without judgements are
         not asked.
@@ -328,7 +329,9 @@ def _common(a: Mapping[str, float], b: Mapping[str, float], n: int = 10) -> floa
 def _searcher(system: System, k: int) -> Callable[[Any], Any]:
     search = getattr(system, "search", None)
     if callable(search):
-        return lambda query: search(query, k)
+        return lambda query: (
+            search(**query, k=k) if isinstance(query, Mapping) else search(query, k)
+        )
     if callable(system):
         return lambda query: system(query)
     raise ParameterError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def _worst(found: Comparison) -> str:
 
 
 def _short(query: Any) -> str:
+    if isinstance(query, Mapping):  # keywords of a search
+        query = query.get("text")
     if not isinstance(query, str):
         return ""
     text = " ".join(query.split())
