@@ -205,7 +205,10 @@ SEVERAL = [
 ]
 
 
-def test_masks_stay_right_while_rows_change(many):
+@pytest.mark.parametrize("cached", [True, False])
+def test_masks_stay_right_while_rows_change(many, cached, monkeypatch):
+    if not cached:
+        monkeypatch.setattr("annx.filters._columns._CACHED_ROWS", 1 << 31)
     columns, documents = many
     rng = np.random.default_rng(8)
     for change in range(9):
