@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annx.errors import FormatError, RebuildWarning, StorageError
+from annx.errors import ConflictError, FormatError, RebuildWarning, StorageError
 
 _T = TypeVar("_T")
 
@@ -177,12 +177,25 @@ class SequencedFile:
             raise StorageError(error.errno, f"cannot write {path}: {error}") from error
         self._drop(path)
 
-    def rename(self, old: int, new: int) -> bool:
-        """Let the file of one sequence be that of another; tell whether it is."""
+    def rename(
+        self, old: int, new: int, bring: Callable[[Path], object] = lambda path: None
+    ) -> bool:
+        """Let the file of one sequence be that of another; tell whether it is.
+
+        Parameters
+        ----------
+        old, new : int
+        bring : callable
+            Brings the file up to the new sequence, whole or not at all. Killed before the
+            name says so, it is brought there again by replay.
+        """
         path = self._folder / f"{self._stem}.{old}.{self._suffix}"
         try:
+            if not path.exists():
+                return False
+            bring(path)
             path.rename(path.with_name(f"{self._stem}.{new}.{self._suffix}"))
-        except OSError:
+        except (OSError, ConflictError):
             return False
         return True
 

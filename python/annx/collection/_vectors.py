@@ -147,10 +147,14 @@ class VectorIndex:
 
     def commit(self) -> None:
         """Write the index to its file."""
-        if self._changed or not self._file.rename(self._durable, self._applied):
+        if not self._file.rename(self._durable, self._applied, self._bring):
             self._file.write(self._applied, self.index.save)
         self._durable = self._applied
         self._changed = False
+
+    def _bring(self, path: Path) -> None:
+        if self._changed:
+            self.index.save(path, incremental=True)
 
     def clear(self) -> None:
         """Begin again with an empty index."""
