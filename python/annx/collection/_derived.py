@@ -59,6 +59,11 @@ class Derived(Protocol):
         """The last change that the durable form reflects."""
         ...
 
+    @property
+    def damaged(self) -> bool:
+        """Whether a durable form was there that is of no use; its own warning says so."""
+        ...
+
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Reflect changes, for later searches of this process.
 
@@ -124,6 +129,8 @@ class SequencedFile:
         self._stem = stem
         self._suffix = suffix
         self._read_only = read_only
+        #: Whether a file was there and was not whole.
+        self.damaged = False
         self._pattern = re.compile(rf"{re.escape(stem)}\.(\d{{1,19}})\.{re.escape(suffix)}")
 
     def _found(self) -> list[tuple[int, Path]]:
@@ -151,6 +158,7 @@ class SequencedFile:
                 seen.add(path)
             except FormatError as error:
                 seen.add(path)
+                self.damaged = True
                 warnings.warn(
                     f"{path.name} is damaged and is made again from the records: {error}",
                     RebuildWarning,
