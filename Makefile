@@ -10,7 +10,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
   $(shell find cmake cpp python -type f -not -name '*.py[co]' -not -name '*.nb[ic]')
 CPP_FILES = $(shell find cpp tools -name '*.cpp' -o -name '*.h')
 
-.PHONY: demo test lint types symbols emulate sanitize pure sdist format clean
+.PHONY: demo test lint types symbols emulate sanitize pure integrations sdist format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -18,7 +18,7 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --doctest-modules --pyargs annx
+	$(BIN)/python -m pytest --doctest-modules --doctest-ignore-import-errors --pyargs annx
 
 # Style.
 lint: $(VENV)/test.stamp
@@ -47,6 +47,10 @@ sanitize:
 # Conformance tests without the extension.
 pure:
 	PYTHON=$(PYTHON) tools/pure.sh
+
+# Integrations, against the packages that they integrate with.
+integrations:
+	PYTHON=$(PYTHON) tools/integrations.sh
 
 # A source archive, and an installation from it alone.
 sdist: $(VENV)/test.stamp

@@ -26,7 +26,8 @@ CPP_BELOW = {
 
 # Modules of annx, from the bottom to the top; each may import from its own line or above.
 PYTHON_LAYERS = [
-    {"errors", "_atomic", "_extra", "_fork", "_version"},
+    {"errors", "_atomic", "_fork", "_version"},
+    {"_extra"},
     {"_rows", "_validate", "_progress"},
     {"_backends", "_native"},
     {"_check"},
@@ -40,11 +41,24 @@ PYTHON_LAYERS = [
     {"collection"},
     {"datasets", "__init__"},
     {"_bench"},
+    {"integrations", "evaluation"},
     {"cli"},
 ]
 
-# Packages other than NumPy that a module may import when it is itself imported.
-PYTHON_EXTRAS = {"cli": {"click", "rich"}, "numba": {"numba", "llvmlite"}}
+# Packages other than NumPy that a module may import when it is itself imported. For an
+# integration these are those of its extra.
+PYTHON_EXTRAS = {
+    "cli": {"click", "rich"},
+    "numba": {"numba", "llvmlite"},
+    "integrations/implicit": {"implicit", "scipy"},
+    "integrations/mteb": {"mteb"},
+    "integrations/recommenders": {"pandas"},
+    "integrations/sentence_transformers": {"torch"},
+    "integrations/sklearn": {"joblib", "scipy", "sklearn"},
+}
+
+# What these import of annx is there for every user.
+PUBLIC_ONLY = {"evaluation", "integrations"}
 
 CPP_FILES = sorted(path for path in CPP.rglob("*") if path.suffix in {".h", ".cpp"})
 ISA_FILES = [path for path in CPP_FILES if re.fullmatch(r"isa_\w+\.cpp", path.name)]
@@ -130,9 +144,24 @@ def test_python_imports_only_what_is_below(path):
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=relative)
+def test_integrations_use_public_names(path):
+    parts = path.relative_to(PACKAGE).parts
+    if parts[0].removesuffix(".py") not in PUBLIC_ONLY:
+        return
+    for name in imports(ast.parse(path.read_text("utf-8")), ["annx", *parts[:-1]]):
+        if name.split(".")[0] != "annx" or name.startswith(f"annx.{parts[0]}."):
+            continue
+        private = [part for part in name.split(".") if re.match("_[^_]", part)]
+        # How every optional part says which extra it needs.
+        assert private in ([], ["_extra"]), f"{relative(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=relative)
 def test_core_needs_numpy_alone(path):
     package = ["annx", *path.parent.relative_to(PACKAGE).parts]
     extra = "numba" if path.name.startswith("numba_") else package[1] if package[1:] else ""
+    if extra == "integrations":
+        extra = f"{extra}/{[*package, path.stem][2]}"
     allowed = {"annx", "numpy"} | PYTHON_EXTRAS.get(extra, set()) | set(sys.stdlib_module_names)
     tree = at_import(ast.parse(path.read_text("utf-8")))
     assert {name.split(".")[0] for name in imports(tree, package)} <= allowed
