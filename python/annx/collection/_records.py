@@ -24,6 +24,7 @@ _APPLICATION = 0x616E6E78  # "annx"
 _FORMAT = 1
 # Parameters of one statement; SQLite before 3.32 takes no more than 999.
 _MANY = 500
+_WORD = 0xFFFFFFFF
 
 _TABLES = (
     "CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -66,23 +67,33 @@ class Records:
     def __init__(self, path: Path, durability: str, *, read_only: bool) -> None:
         self.path = path
         self._writer: sqlite3.Connection | None = None
-        mode = "ro"
         with guarded(path):
+            mode = "ro"
             if read_only:
                 mode = self._reading_mode()
             else:
                 self._writer = connect_writer(path, durability, create=False)
-            self.pool = Pool(path, mode)
+        self.pool = Pool(path, mode)
+        try:
             with self.pool.borrow() as connection:
-                (application,) = connection.execute("PRAGMA application_id").fetchone()
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if application != _APPLICATION:
-                    raise StorageError(f"{path} is not a collection's file of records")
-                if version != _FORMAT:
-                    raise StorageError(f"{path}: expected format {_FORMAT}, got {version}")
-                found = connection.execute("SELECT value FROM settings WHERE name = 'schema'")
-                self.schema = Schema.loads(found.fetchone()[0])
+                self.schema = self._read_schema(connection)
+        except BaseException:
+            self.close()
+            raise
         self._tables = _tables(self.schema)
+
+    def _read_schema(self, connection: sqlite3.Connection) -> Schema:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != _APPLICATION:
+            raise StorageError(f"{self.path} is not a collection's file of records")
+        if version != _FORMAT:
+            raise StorageError(f"{self.path}: expected format {_FORMAT}, got {version}")
+        query = "SELECT value FROM settings WHERE name = 'schema'"
+        found = connection.execute(query).fetchone()
+        if found is None or not isinstance(found[0], str):
+            raise StorageError(f"{self.path}: the settings are missing")
+        return Schema.loads(found[0])
 
     def _reading_mode(self) -> str:
         """How to open for reading: a folder that cannot be written takes no shared memory."""
@@ -134,6 +145,8 @@ class Records:
     def state(self, connection: sqlite3.Connection) -> State:
         """Read where the records are."""
         row = connection.execute("SELECT sequence, next_row, forgotten FROM state").fetchone()
+        if row is None or not all(isinstance(each, int) for each in row):
+            raise StorageError(f"{self.path}: the sequence is damaged")
         return State(*row)
 
     def knows(self, connection: sqlite3.Connection, sequence: int) -> bool:
@@ -142,6 +155,12 @@ class Records:
             return self.state(connection).forgotten == 0
         query = "SELECT 1 FROM batches WHERE sequence = ?"
         return connection.execute(query, [sequence]).fetchone() is not None
+
+    def checkpoint(self, connection: sqlite3.Connection) -> int:
+        """Read the sequence at which all derived parts were last made durable; 0: never."""
+        query = "SELECT value FROM settings WHERE name = 'checkpoint'"
+        found = connection.execute(query).fetchone()
+        return int(found[0]) if found else 0
 
     def count(self, connection: sqlite3.Connection) -> int:
         """Count the documents."""
@@ -154,8 +173,7 @@ class Records:
 
     def integrity(self, connection: sqlite3.Connection) -> list[str]:
         """Say what SQLite finds wrong with the file."""
-        with guarded(self.path):
-            found = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+        found = [text for (text,) in connection.execute("PRAGMA integrity_check")]
         return [] if found == ["ok"] else [f"records: {text}" for text in found]
 
     def rows_of(self, connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:
@@ -188,17 +206,16 @@ class Records:
         """
         found: dict[int, dict[str, Any]] = {}
         fields = list(fields)
-        with guarded(self.path):
-            for some in _chunks([int(row) for row in rows]):
-                query = f"SELECT row, id, crc, payload FROM documents WHERE row IN ({_marks(some)})"
-                for row, id, crc, payload in connection.execute(query, some):
-                    found[row] = self._document(row, id, crc, payload)
-                for name in fields:
-                    query = f"SELECT row, crc, value FROM {self._tables[name]} "
-                    query += f"WHERE row IN ({_marks(some)})"
-                    for row, crc, value in connection.execute(query, some):
-                        if row in found:
-                            found[row][name] = self._value(name, row, crc, value)
+        for some in _chunks([int(row) for row in rows]):
+            query = f"SELECT row, id, crc, payload FROM documents WHERE row IN ({_marks(some)})"
+            for row, id, crc, payload in connection.execute(query, some):
+                found[row] = self._document(row, id, crc, payload)
+            for name in fields:
+                query = f"SELECT row, crc, value FROM {self._tables[name]} "
+                query += f"WHERE row IN ({_marks(some)})"
+                for row, crc, value in connection.execute(query, some):
+                    if row in found:
+                        found[row][name] = self._value(name, row, crc, value)
         return found
 
     def scan(
@@ -206,9 +223,23 @@ class Records:
     ) -> list[tuple[int, dict[str, Any]]]:
         """Read the next documents in order of insertion."""
         query = "SELECT row FROM documents WHERE row > ? ORDER BY row LIMIT ?"
-        with guarded(self.path):
-            rows = [row for (row,) in connection.execute(query, [after_row, limit])]
+        rows = [row for (row,) in connection.execute(query, [after_row, limit])]
+        return self.existing(connection, rows, fields)
+
+    def existing(
+        self, connection: sqlite3.Connection, rows: Sequence[int], fields: Iterable[str] = ()
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Read the documents of rows that have to be there, in their order.
+
+        Raises
+        ------
+        StorageError
+            A record is damaged or missing.
+        """
         found = self.documents(connection, rows, fields)
+        for row in rows:
+            if row not in found:
+                raise StorageError(f"{self.path}: the record of row {row} is missing")
         return [(row, found[row]) for row in rows]
 
     def changes(
@@ -216,25 +247,25 @@ class Records:
     ) -> Iterator[list[Change]]:
         """Read all changes after a sequence, `size` at a time; a row comes once."""
         fields = list(fields)
-        with guarded(self.path):
-            query = "SELECT row FROM deleted WHERE sequence > ?"
-            gone = [Change(row, None) for (row,) in connection.execute(query, [after])]
-            query = "SELECT row FROM documents WHERE sequence > ? ORDER BY row"
-            rows = [row for (row,) in connection.execute(query, [after])]
+        query = "SELECT row FROM deleted WHERE sequence > ?"
+        gone = [Change(row, None) for (row,) in connection.execute(query, [after])]
+        query = "SELECT row FROM documents WHERE sequence > ? ORDER BY row"
+        rows = [row for (row,) in connection.execute(query, [after])]
         if gone:
             yield gone
         for some in _chunks(rows, size):
-            found = self.documents(connection, some, fields)
-            yield [Change(row, found[row]) for row in some]
+            yield [Change(*pair) for pair in self.existing(connection, some, fields)]
 
     def _document(self, row: int, id: str, crc: int, payload: str) -> dict[str, Any]:
-        if crc != _crc_of(id, payload):
+        # A damaged page may hold any type of value.
+        whole = isinstance(id, str) and isinstance(payload, str)
+        if not whole or crc != _crc_of(row, id, payload):
             raise StorageError(f"{self.path}: the record of document {id!r} (row {row}) is damaged")
         return {ID: id, **json.loads(payload)}
 
     def _value(self, name: str, row: int, crc: int, value: bytes) -> Any:
         settings = self.schema.vectors.get(name)
-        if crc != zlib.crc32(value):
+        if not isinstance(value, bytes) or crc != zlib.crc32(value, row & _WORD):
             raise StorageError(f"{self.path}: field {name!r} of row {row} is damaged")
         if settings is not None:
             return np.frombuffer(value, np.dtype(settings.dtype).newbyteorder("<"))
@@ -265,15 +296,17 @@ class Records:
         connection = self.writer
         sequence = _following(state.sequence)
         taken = self.rows_of(connection, batch.ids)
-        old = self.documents(connection, taken.values(), self.schema.special)
+        old = dict(self.existing(connection, list(taken.values()), self.schema.special))
         next_row = state.next_row
         inserted, updated = [], []
         changes = []
         for id, payload, document in zip(batch.ids, batch.payloads, batch.documents, strict=True):
-            crc = _crc_of(id, payload)
             row = taken.get(id)
+            new = row is None
             if row is None:
                 row, next_row = next_row, next_row + 1
+            crc = _crc_of(row, id, payload)
+            if new:
                 inserted.append((row, id, sequence, crc, payload))
                 changes.append(Change(row, document))
             else:
@@ -308,7 +341,7 @@ class Records:
                 data = value.astype(dtype, copy=False).tobytes()
             else:
                 data = value[0].astype("<u4").tobytes() + value[1].astype("<f4").tobytes()
-            values.append((change.row, zlib.crc32(data), data))
+            values.append((change.row, zlib.crc32(data, change.row & _WORD), data))
         connection = self.writer
         connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", values)
         connection.executemany(f"DELETE FROM {table} WHERE row = ?", missing)
@@ -334,6 +367,12 @@ class Records:
     def commit(self) -> None:
         """End a batch: it is there, and stays."""
         self.writer.execute("COMMIT")
+
+    def set_checkpoint(self, sequence: int) -> None:
+        """Note that all derived parts are durable."""
+        with guarded(self.path):
+            query = "INSERT OR REPLACE INTO settings VALUES ('checkpoint', ?)"
+            self.writer.execute(query, [str(sequence)])
 
     def forget(self, before: int) -> None:
         """Drop what only parts behind a sequence would need."""
@@ -370,8 +409,9 @@ def _following(sequence: int) -> int:
     return sequence + 1 + secrets.randbelow(1 << 20)
 
 
-def _crc_of(id: str, payload: str) -> int:
-    return zlib.crc32(payload.encode(), zlib.crc32(id.encode()))
+def _crc_of(row: int, id: str, payload: str) -> int:
+    # With the row: a damaged page may hold a record under another one.
+    return zlib.crc32(payload.encode(), zlib.crc32(id.encode(), row & _WORD))
 
 
 def _equal(old: Any, new: Any) -> bool:

@@ -28,7 +28,8 @@ def guarded(path: Path) -> Iterator[None]:
     """Raise `StorageError` for what SQLite raises."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # Of a damaged file even the names in its messages may be no text.
         raise StorageError(f"{path}: {error}") from error
 
 
@@ -58,8 +59,8 @@ def connect_writer(path: Path, durability: str, create: bool) -> sqlite3.Connect
     try:
         if create:
             connection.execute(f"PRAGMA page_size = {_PAGE}")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {DURABILITY[durability]}")
+        connection.execute("PRAGMA journal_mode = WAL")
         if sys.platform == "darwin" and durability == "power":
             # There fsync alone leaves data in the drive's cache.
             connection.execute("PRAGMA fullfsync = ON")
@@ -85,14 +86,21 @@ class Pool:
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection to one thread."""
+        """Lend a connection to one thread.
+
+        Raises
+        ------
+        StorageError
+            For what SQLite raises meanwhile.
+        """
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is None:
             with guarded(self._path):
                 connection = connect(self._path, self._mode)
         try:
-            yield connection
+            with guarded(self._path):
+                yield connection
         finally:
             with suppress(sqlite3.Error):
                 if connection.in_transaction:

@@ -74,24 +74,21 @@ def check(view: View) -> list[str]:
 
 
 def _problems(view: View, snapshot: Snapshot) -> Iterator[str]:
-    yield from snapshot.integrity()
-    fields = view.schema.special
-    holding: dict[str, set[int]] = {name: set() for name in fields}
-    rows, after = set(), -1
-    while True:
-        try:
-            found = snapshot.scan(after, _SCAN, None, fields)
-        except StorageError as error:
-            yield str(error)
-            return
-        if not found:
-            break
-        after = found[-1][0]
-        for row, document in found:
-            rows.add(row)
-            for name in fields:
-                if document.get(name) is not None:
-                    holding[name].add(row)
+    rows: set[int] = set()
+    holding: dict[str, set[int]] = {name: set() for name in view.schema.special}
+    after = -1
+    try:
+        yield from snapshot.integrity()
+        while found := snapshot.scan(after, _SCAN, None, holding):
+            after = found[-1][0]
+            for row, document in found:
+                rows.add(row)
+                for name, has in holding.items():
+                    if document.get(name) is not None:
+                        has.add(row)
+    except StorageError as error:
+        yield str(error)
+        return
     for name, part in view.store.parts.items():
         verify = getattr(part, "verify", None)
         if verify is not None:

@@ -73,17 +73,19 @@ class Store:
     def _verify(
         self, connection: sqlite3.Connection, name: str, part: Derived, state: State
     ) -> None:
-        """Forget a part that reflects other records than these."""
+        """Forget a part that reflects other records than these; warn of one that is missing."""
         if part.sequence == 0:
+            if not self.records.checkpoint(connection):
+                return
+            trouble = "is missing"
+        elif part.sequence <= state.sequence and self.records.knows(connection, part.sequence):
             return
-        if part.sequence <= state.sequence and self.records.knows(connection, part.sequence):
-            return
+        else:
+            trouble = "reflects other records than these"
+            part.clear()
         warnings.warn(
-            f"{name} reflects other records than these and is made again from them",
-            RebuildWarning,
-            stacklevel=5,
+            f"{name} {trouble} and is made again from the records", RebuildWarning, stacklevel=5
         )
-        part.clear()
 
     def _replay(self, connection: sqlite3.Connection, state: State, since: dict[str, int]) -> None:
         """Bring parts from the sequences that they reflect up to a state of the records."""
@@ -227,6 +229,7 @@ class Store:
             self._withdraw()
             self.catch_up()
             self._commit_parts()
+            self.records.set_checkpoint(self.sequence)
             with self.records.pool.borrow() as connection:
                 many = self.records.remembered(connection) > _REMEMBERED
             if many:

@@ -134,8 +134,7 @@ class Snapshot:
             return records.scan(self._connection, after, limit, fields)
         later = np.flatnonzero(self.columns.mask(filter)[after + 1 :])[:limit]
         rows = (later + (after + 1)).tolist()
-        found = records.documents(self._connection, rows, fields)
-        return [(row, found[row]) for row in rows]
+        return records.existing(self._connection, rows, fields)
 
     def documents(
         self, rows: Iterable[int], fields: Iterable[str] = ()

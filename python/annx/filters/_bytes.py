@@ -86,17 +86,20 @@ class _Reader:
         except UnicodeDecodeError:
             raise FormatError("expected UTF-8 in the columns") from None
 
-    def strings(self) -> list[str]:
+    def joined(self) -> tuple[str, NDArray[np.int64]]:
+        """Return strings in one, and their lengths."""
         width = self.number()
         if width not in (2, 8):
             raise FormatError(f"expected lengths of 2 or 8 bytes, got {width}")
         sizes = self.array(f"<u{width}")
         text = self.text()
-        ends = np.cumsum(sizes, dtype=np.float64)
-        if (ends[-1] if len(ends) else 0) != len(text):
+        # As floats, which do not wrap, and are exact for sums as small as a file can have.
+        if sizes.sum(dtype=np.float64) != len(text):
             raise FormatError(f"expected strings of {len(text)} characters, got others")
-        places = [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
-        return [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+        return text, sizes.astype(np.int64)
+
+    def strings(self) -> list[str]:
+        return Dictionary(joined=self.joined()).items
 
 
 def pack(columns: dict[str, Column], live: Bools, skip: frozenset[str]) -> bytes:
@@ -181,7 +184,7 @@ def _read_column(source: _Reader, extent: int) -> Column:
     column.set_cells(source.flag())
     for cells in column.cells:
         _read_cells(source, cells, slots)
-    column.strings = Dictionary(source.strings())
+    column.strings = Dictionary(joined=source.joined())
     column.bigs = Dictionary(map(_big, source.strings()))
     _check(column)
     return column
@@ -202,6 +205,10 @@ def _read_cells(source: _Reader, cells: Cells, slots: int) -> None:
         raise FormatError(f"expected states of at most {slots} slots, got others")
     if len(counts) != np.count_nonzero(several) or (len(counts) and counts.min() < 2):
         raise FormatError("expected the count of each slot with several values, got others")
+    if len(state) == len(values) and state.all() and not len(counts):
+        cells.values, cells.state = values, state
+        cells.size = cells.singles = len(values)
+        return
     filled = np.flatnonzero(state)
     each = (state[filled] == ONE).astype(np.int64)
     each[several[filled]] = counts
@@ -225,8 +232,6 @@ def _big(text: str) -> int:
 def _check(column: Column) -> None:
     """Refuse what no writer makes, so that nothing later meets it."""
     for cells, dictionary in ((column.string, column.strings), (column.big, column.bigs)):
-        if len(set(dictionary.items)) < len(dictionary):
-            raise FormatError("expected different values in a dictionary, got one twice")
         _, codes = cells.pairs()
         if len(codes) and (codes.min() < 0 or codes.max() >= len(dictionary)):
             raise FormatError(f"expected codes below {len(dictionary)}, got others")

@@ -25,16 +25,16 @@ class MaskCache:
         self._masks: OrderedDict[Clause, tuple[int, int, NDArray[np.uint8]]] = OrderedDict()
         self.nbytes = 0
 
-    def get(self, clause: Clause, version: int) -> Bools | None:
-        """Return a mask that `put` was given for the same version."""
+    def get(self, clause: Clause) -> tuple[int, Bools] | None:
+        """Return the last mask that `put` was given, and its version."""
         found = self._masks.get(clause)
-        if found is None or found[0] != version:
+        if found is None:
             return None
         self._masks.move_to_end(clause)
-        return np.unpackbits(found[2], count=found[1]).view(np.bool_)
+        return found[0], np.unpackbits(found[2], count=found[1]).view(np.bool_)
 
     def put(self, clause: Clause, version: int, mask: Bools) -> None:
-        """Keep a mask in place of that of another version."""
+        """Keep a mask, in place of that of another version."""
         self._drop(self._masks.pop(clause, None))
         bits = np.packbits(mask)
         self._masks[clause] = version, len(mask), bits

@@ -174,3 +174,21 @@ class Text(Clause):
 
     def _key(self) -> tuple[Any, ...]:
         return (self.field, self.how, self.text, self.ignore_case)
+
+
+#: More values than this are searched for together.
+_SINGLES = 16
+
+
+def singles(clause: Clause) -> list[Clause]:
+    """Return conditions on one value each that a condition on several is made of, if few."""
+    if not isinstance(clause, In | All) or not 1 < len(clause.values) <= _SINGLES:
+        return []
+    return [Compare(clause.field, "==", value) for value in clause.values]
+
+
+def reads_all(clause: Clause) -> bool:
+    """Whether evaluating a clause reads every different string, for however few rows."""
+    return isinstance(clause, Text) and (
+        clause.ignore_case or clause.how not in ("prefix", "equals")
+    )

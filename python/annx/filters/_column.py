@@ -19,6 +19,8 @@ from annx.filters._values import Scalar
 #: `_COMMON` a cell for every row. A cell takes 9 bytes, an entry of the table 8 beside its cell.
 _RARE = 16
 _COMMON = 4
+#: Rows remembered as changed, of which masks made before need to be corrected.
+_CHANGES = 1024
 #: Cells cleared before a dictionary is searched for values that no row has any more.
 _FEW = 1024
 
@@ -39,6 +41,8 @@ class Column:
         "big",
         "bigs",
         "booleans",
+        "borrowed",
+        "changes",
         "cleared",
         "dates",
         "floats",
@@ -51,7 +55,9 @@ class Column:
 
     def __init__(self) -> None:
         self.version = 0
+        self.changes: list[tuple[int, Ints]] = []
         self.cleared = 0
+        self.borrowed = False
         self.table: RowTable | None = RowTable()
         self.strings = Dictionary()
         self.bigs = Dictionary()
@@ -83,6 +89,11 @@ class Column:
         cells = sum(cells.nbytes for cells in self.cells)
         return table + cells + self.strings.nbytes + self.bigs.nbytes
 
+    @property
+    def has_lists(self) -> bool:
+        """Whether some slot has several values."""
+        return any(cells.used for cells in self.cells)
+
     def filled(self) -> Bools:
         """Whether each slot has a value."""
         size = self.size
@@ -107,14 +118,14 @@ class Column:
         slots = slots[slots >= 0]
         taken = sum(cells.clear(slots) for cells in self.cells) if len(slots) else 0
         if taken:
-            self.version += 1
+            self._note(rows)
             self.cleared += taken
             if self.cleared > _FEW and self.cleared > len(self.strings) + len(self.bigs):
                 self._forget()
 
     def put(self, rows: Ints, values: Sequence[list[Scalar]]) -> None:
         """Give ascending rows, which have none, their values."""
-        self.version += 1
+        self._note(rows)
         self._make_room(rows)
         slots = self.table.add(rows) if self.table else rows
         try:
@@ -127,6 +138,33 @@ class Column:
         self.dates.put(*batch.dates.arrays(np.int64))
         self.string.put(*batch.strings.coded(self.strings))
         self.big.put(*batch.bigs.coded(self.bigs))
+
+    def _note(self, rows: Ints) -> None:
+        """Remember that rows change."""
+        self.version += 1
+        self.changes.append((self.version, rows))
+        while sum(len(changed) for _, changed in self.changes) > _CHANGES:
+            del self.changes[0]
+
+    def changed_since(self, version: int) -> Ints | None:
+        """Return the rows that changed since a version; None where they are forgotten."""
+        later = [rows for number, rows in self.changes if number > version]
+        if len(later) != self.version - version:
+            return None
+        return np.unique(np.concatenate(later)) if later else np.empty(0, np.int64)
+
+    def subset(self, rows: Ints) -> Column:
+        """Return a column that holds the values of some rows, the first in row 0, and so on."""
+        new = Column()
+        new.table = None
+        new.strings, new.bigs, new.borrowed = self.strings, self.bigs, True
+        new.set_cells(self.floats)
+        slots = self.slots_of(rows)
+        for cells, copy in zip(self.cells, new.cells, strict=True):
+            counts, values = cells.at(slots)
+            filled = np.flatnonzero(counts)
+            copy.put(filled, counts[filled], values)
+        return new
 
     def _make_room(self, rows: Ints) -> None:
         extent, size = int(rows[-1]) + 1, self.size
@@ -178,20 +216,29 @@ class Column:
         self.strings = _without_dead(self.strings, self.string)
         self.bigs = _without_dead(self.bigs, self.big)
 
+    def sort(self) -> None:
+        """Put dictionaries in order, if they are not nearly so."""
+        for dictionary, cells in ((self.strings, self.string), (self.bigs, self.big)):
+            if not self.borrowed and (new := dictionary.sort()) is not None:
+                _recode(cells, new)
+
 
 def _without_dead(dictionary: Dictionary, cells: Cells) -> Dictionary:
-    used = np.zeros(len(dictionary) + 1, np.bool_)
-    for codes in (cells.values[: cells.size], cells.pool[: cells.used]):
-        used[codes] = True
-    used[-1] = False  # of the empty cells
+    used = np.zeros(len(dictionary), np.bool_)
+    used[cells.pairs()[1]] = True
     alive = np.flatnonzero(used)
     if 2 * len(alive) > len(dictionary):
         return dictionary
-    new = np.full(len(dictionary) + 1, -1, np.int32)
+    new = np.full(len(dictionary), -1, np.int32)
     new[alive] = np.arange(len(alive))
-    for codes in (cells.values[: cells.size], cells.pool[: cells.used]):
-        codes[:] = new[codes]
+    _recode(cells, new)
     return Dictionary([dictionary.items[code] for code in alive.tolist()])
+
+
+def _recode(cells: Cells, new: NDArray[np.int32]) -> None:
+    new = np.append(new, np.int32(-1))  # where the code of an empty cell looks
+    for codes in (cells.values[: cells.size], cells.pool[: cells.used]):
+        new.take(codes, out=codes, mode="wrap")
 
 
 class _Kind:

@@ -13,7 +13,7 @@ from annx.errors import CapacityError, FilterError, ParameterError
 from annx.filters import _bytes, _read
 from annx.filters._cache import MaskCache
 from annx.filters._cells import Bools, Ints, grown
-from annx.filters._clauses import Clause
+from annx.filters._clauses import All, Clause, reads_all, singles
 from annx.filters._column import Column
 from annx.filters._evaluate import evaluate
 from annx.filters._parse import parse
@@ -269,13 +269,37 @@ class Columns:
         column = self._columns.get(clause.field)
         if column is None:
             return np.zeros(self._extent, np.bool_)  # no clause holds of no values
-        kept = self._extent >= _CACHED_ROWS and clause.operands <= _CACHED_OPERANDS
-        known = self._cache.get(clause, column.version) if kept else None
+        if self._extent < _CACHED_ROWS or clause.operands > _CACHED_OPERANDS:
+            return column.to_rows(evaluate(clause, column), self._extent)
+        known = self._cache.get(clause)
         if known is not None:
-            return fit(known, self._extent)
-        out = column.to_rows(evaluate(clause, column), self._extent)
-        if kept:
-            self._cache.put(clause, column.version, out)
+            version, mask = known
+            out = fit(mask, self._extent)
+            if version == column.version:
+                return out
+            changed = column.changed_since(version)
+            if changed is not None and not reads_all(clause):
+                changed = changed[changed < self._extent]
+                new = evaluate(clause, column.subset(changed))
+                out[changed] = fit(new, len(changed))
+                self._cache.put(clause, column.version, out)
+                return out
+        out = self._made(clause, column)
+        self._cache.put(clause, column.version, out)
+        return out
+
+    def _made(self, clause: Clause, column: Column) -> Bools:
+        single = singles(clause) if column.has_lists else []
+        if not single:
+            return column.to_rows(evaluate(clause, column), self._extent)
+        # A list takes ten times as long to search as one value, and a condition on one of its
+        # values is soon asked for again: these masks are the postings of a field.
+        out = self._clause(single[0])
+        for part in single[1:]:
+            if isinstance(clause, All):
+                out &= self._clause(part)
+            else:
+                out |= self._clause(part)
         return out
 
     def facets(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annx.errors import FilterError
 from annx.filters import _dates, _numbers
@@ -54,8 +55,19 @@ def _coded(out: Bools, cells: Cells, codes: Codes, entries: int) -> None:
     if not len(codes):
         return
     if len(codes) <= _FEW:
-        for code in codes.tolist():
-            _merge(out, cells.hits(_equal(code)))
+        first, *rest = map(_equal, codes.tolist())
+
+        def test(held: NDArray[Any]) -> Bools:
+            found = first(held)
+            for equal in rest:
+                found |= equal(held)
+            return found
+
+        _merge(out, cells.hits(test))
+        return
+    low, high = int(codes.min()), int(codes.max())
+    if high - low < len(codes):
+        _merge(out, cells.hits(lambda held: np.asarray((held >= low) & (held <= high))))
         return
     # The last place is where the code -1 of an empty cell looks.
     table = np.zeros(entries + 1, np.bool_)
@@ -72,7 +84,11 @@ def _compare(clause: Compare, column: Column, out: Bools) -> None:
     else:
         _merge(out, column.numbers.hits(_numbers.compare(op, value, column.numbers.values.dtype)))
         bigs = column.bigs
-        codes = bigs.find([value]) if op == "==" else bigs.between(op, value)
+        if op == "==":
+            codes = bigs.find([value])
+        else:
+            column.sort()
+            codes = bigs.between(op, value)
         _coded(out, column.big, codes, len(bigs))
 
 
@@ -95,6 +111,7 @@ def _compare_text(op: str, value: str, column: Column, out: Bools) -> None:
     elif op == "==":
         codes = strings.find([value])
     else:
+        column.sort()
         codes = strings.between(op, value)
         if column.dates.size:
             passes = Compare("", op, value)._compare
@@ -122,6 +139,7 @@ def _isin(values: tuple[Scalar, ...], column: Column, out: Bools) -> None:
 def _text(clause: Text, column: Column, out: Bools) -> None:
     strings = column.strings
     if clause.how == "prefix" and not clause.ignore_case:
+        column.sort()
         codes = strings.prefix(clause.text)
     elif clause.how == "equals" and not clause.ignore_case:
         codes = strings.find([clause.text])

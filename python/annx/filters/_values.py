@@ -25,13 +25,14 @@ _ZONE = r"Z|[+-]\d\d:?\d\d(?::\d\d(?:\.\d{1,6})?)?"
 # Python 3.14 reads 24:00 too; a rule may not depend on the version.
 _TIME = r"(?!24)\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
 _DATE = re.compile(rf"\d{{4}}-\d\d-\d\d(?:[T ]{_TIME}(?:{_ZONE})?)?", re.ASCII)
+#: What is seen as it is; most values are.
+_PLAIN = frozenset((str, int, float, bool))
 _EPOCH = datetime(1970, 1, 1)
 
 
 def scalar(value: Any) -> Scalar | None:
     """Return what a filter sees of one value; None for what has no meaning to a filter."""
-    kind = type(value)
-    if kind is str or kind is int or kind is float or kind is bool:
+    if type(value) in _PLAIN:
         return value  # type: ignore[no-any-return]
     if value is None:
         return None
@@ -82,7 +83,9 @@ def _flatten(
 
 
 def _collect(value: Any, path: str, level: int, found: dict[str, list[Scalar]]) -> None:
-    if isinstance(value, Mapping):
+    if type(value) in _PLAIN:
+        found.setdefault(path, []).append(value)
+    elif isinstance(value, Mapping):
         if level < MAX_LEVELS:
             _flatten(value, path + ".", level + 1, found)
     elif is_list(value):
