@@ -50,7 +50,10 @@ PYTHON_LAYERS = [
 PYTHON_EXTRAS = {
     "cli": {"click", "rich"},
     "numba": {"numba", "llvmlite"},
+    "integrations/haystack": {"haystack"},
     "integrations/implicit": {"implicit", "scipy"},
+    "integrations/langchain": {"langchain_core"},
+    "integrations/llama_index": {"llama_index"},
     "integrations/mteb": {"mteb"},
     "integrations/recommenders": {"pandas"},
     "integrations/sentence_transformers": {"torch"},
