@@ -71,6 +71,10 @@ class LockedError(AnnxError, BlockingIOError):
     """Another process, or another object of this one, is writing to the collection."""
 
 
+class CursorError(AnnxError, ValueError):
+    """A cursor that is damaged, or of another search."""
+
+
 class ClosedError(AnnxError, ValueError):
     """A collection that is closed, or was opened before a fork."""
 

@@ -24,7 +24,11 @@ import annx
 KILLS = int(os.environ.get("ANNX_KILLS", "12"))
 WRITER = Path(__file__).parents[1] / "crash_writer.py"
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9"),
+    # Killed between a commit of tantivy's and the note of what it reflects.
+    pytest.mark.filterwarnings("ignore:the keyword index is made again"),
+]
 
 
 def write_and_kill(folder, seed, seconds):

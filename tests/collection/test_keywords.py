@@ -368,17 +368,42 @@ def test_damage_to_any_file_is_seen(open_in, texts, tmp_path, damage):
         assert rows(opened, "red")
 
 
-def test_commit_without_its_mark_is_built_again(open_in, tmp_path):
-    """As after a crash between the two: what the commit reflects is not known."""
+def test_a_crash_before_or_after_a_commit(open_in, tmp_path):
+    """The mark is written first; either commit is told by it."""
     keywords = one(open_in, "red")
     keywords.commit()
-    mark = (tmp_path / "text" / "reflects.json").read_bytes()
+    old = tmp_path / "old"
+    shutil.copytree(tmp_path / "text", old)
     put(keywords, {1: {"t": "red"}}, 2)
     keywords.commit()
     keywords.close()
-    (tmp_path / "text" / "reflects.json").write_bytes(mark)
-    with pytest.warns(RebuildWarning, match="another commit"):
-        assert open_in(fields={"t": TextField()}).sequence == 0
+    mark = tmp_path / "text" / "reflects.json"
+    shutil.copy(mark, old)
+    fields = {"t": TextField()}
+    before, after = open_in("old", fields), open_in(fields=fields)
+    assert (before.sequence, rows(before, "red")) == (1, [0])
+    assert (after.sequence, rows(after, "red")) == (2, [0, 1])
+    put(after, {2: {"t": "red"}}, 3)
+    after.commit()
+    after.commit()
+    after.apply([], 4)
+    after.commit()
+    after.close()
+    assert open_in(fields=fields).sequence == 4
+
+
+def test_an_index_older_than_its_mark_is_built_again(open_in, tmp_path):
+    """As where files were put back from a copy, all but one."""
+    keywords = one(open_in, "red")
+    keywords.commit()
+    old = tmp_path / "old"
+    shutil.copytree(tmp_path / "text", old)
+    for sequence in (2, 3):
+        put(keywords, {sequence: {"t": "red"}}, sequence)
+        keywords.commit()
+    shutil.copy(tmp_path / "text" / "reflects.json", old)
+    with pytest.warns(RebuildWarning, match="later one"):
+        assert open_in("old", fields={"t": TextField()}).sequence == 0
 
 
 def test_other_settings_build_again(open_in):

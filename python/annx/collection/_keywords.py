@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ _HEAP = 50_000_000
 # Hits beyond k that a search asks for at once, to see whether the k-th score is shared.
 _SPARE = 8
 # A row given to tantivy as an id costs about this many hits fetched and thrown away.
-_ID_COST = 4
+_ID_COST = 10
 
 
 class Keywords:
@@ -77,13 +77,12 @@ class Keywords:
     def _start(self) -> None:
         self._writer: tantivy.IndexWriter | None = None
         self._waiting = False
-        self._sequence, self._highest = 0, -1
+        self._point = _text_files.Point(0, -1)
         if not self._read_only:
             sweep(self._durable)
         if _text_files.exists(self._durable):
             try:
-                mark = self._load()
-                self._sequence, self._highest = mark.sequence, mark.highest
+                self._point = self._load()
             except (FormatError, OSError, ValueError) as error:
                 warnings.warn(
                     f"the keyword index is made again from the records: {error}",
@@ -93,26 +92,35 @@ class Keywords:
                 self._empty()
         else:
             self._empty()
-        self._applied = self._sequence
+        self._applied, self._highest = self._point.sequence, self._point.highest
 
-    def _load(self) -> _text_files.Mark:
+    def _load(self) -> _text_files.Point:
         folder = self._durable
         if self._read_only:
             folder = self._make_private()
             _text_files.copy(self._durable, folder)
-        mark = _text_files.verify(folder, self._settings)
+        point = _text_files.verify(folder, self._settings)
         self._open(folder)
-        if self._searcher.num_docs != mark.documents:
-            raise FormatError(f"{folder}: texts are missing")
-        return mark
+        return point
 
     def _empty(self) -> None:
         if self._read_only:
             self._open(self._make_private())
             return
+        # With its mark from the first moment: that one is missing is damage.
+        new = self._durable.with_name(f"{self._durable.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        self._open(new)
+        self._mark(new, _text_files.Point(0, -1))
         shutil.rmtree(self._durable, ignore_errors=True)
-        self._durable.mkdir(parents=True)
+        new.replace(self._durable)
         self._open(self._durable)
+
+    def _mark(self, folder: Path, then: _text_files.Point) -> None:
+        commit = _text_files.last_commit(folder)
+        mark = _text_files.Mark(self._settings, commit, self._point, then)
+        _text_files.write_mark(folder, mark)
 
     def _make_private(self) -> Path:
         if self._private is None:
@@ -148,13 +156,13 @@ class Keywords:
 
     @property
     def fields(self) -> frozenset[str]:
-        """The text fields."""
-        return frozenset(self._fields)
+        """Vector and sparse fields that this is made of: none."""
+        return frozenset()
 
     @property
     def sequence(self) -> int:
         """The last change that the folder reflects."""
-        return self._sequence
+        return self._point.sequence
 
     # Changes
 
@@ -214,44 +222,48 @@ class Keywords:
         StorageError
         """
         with self._lock:
-            if self._read_only or (not self._waiting and self._applied == self._sequence):
-                return
-            self._flush()
+            if not self._read_only and (self._waiting or self._applied != self.sequence):
+                self._flush()
 
     def _flush(self) -> None:
+        then = _text_files.Point(self._applied, self._highest)
         try:
-            commit = self._ready().commit() if self._waiting else self._last_commit()
-            self._index.reload()
-            self._searcher = self._index.searcher()
-            self._waiting = False
-            if self._read_only:
-                return
-            documents = self._searcher.num_docs
-            _text_files.write_mark(
-                self._folder,
-                _text_files.Mark(self._applied, commit, documents, self._highest, self._settings),
-            )
-            self._sequence = self._applied
+            if not self._waiting:
+                self._point = then
+            if not self._read_only:
+                self._mark(self._folder, then)
+            if self._waiting:
+                self._ready().commit()
+                self._index.reload()
+                self._searcher = self._index.searcher()
+                self._waiting = False
+            if not self._read_only:
+                self._point = then
         except (ValueError, RuntimeError, OSError) as error:
             raise StorageError(f"the keyword index cannot be written: {error}") from error
-
-    def _last_commit(self) -> int:
-        if self._sequence:
-            return _text_files.read_mark(self._folder).commit
-        return self._ready().commit()
-
-    def size(self) -> int:
-        """Bytes on disk."""
-        return _text_files.size(self._durable)
 
     def clear(self) -> None:
         """Forget everything; sequence 0."""
         with self._lock:
             self._stop()
+            self._point = _text_files.Point(0, -1)
             self._empty()
             self._waiting = False
-            self._sequence = self._applied = 0
-            self._highest = -1
+            self._applied, self._highest = self._point.sequence, self._point.highest
+
+    def verify(self, rows: set[int], holding: Mapping[str, set[int]]) -> Iterator[str]:
+        """Compare with the records: rows that there are."""
+        searcher, _, _ = self._current()
+        everything = self._tantivy.Query.all_query()
+        count = max(searcher.num_docs, 1)
+        hits = searcher.search(everything, count, count=False, order_by_field=_ROW).hits
+        # A document without text has no entry.
+        if surplus := {row for row, _ in hits} - rows:
+            yield f"{len(surplus)} rows too many"
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return _text_files.size(self._durable)
 
     def close(self) -> None:
         """Let go of files, without `commit`."""
@@ -292,15 +304,21 @@ class Keywords:
         ------
         ParameterError
         """
+        return self.planned_search(query, k, allowed)[:2]
+
+    def planned_search(
+        self, query: Any, k: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
+        """As `search`, and how it dealt with `allowed`: "none", "over-fetch" or "rows"."""
         none = np.empty(0, np.int64), np.empty(0)
         searcher, made = self._made(query)
         if made is None or k < 1 or not searcher.num_docs:
-            return none
+            return *none, "none"
         if allowed is None:
-            return self._best(searcher, made, k, None, searcher.num_docs) or none
+            return *(self._best(searcher, made, k, None, searcher.num_docs) or none), "none"
         passing = int(np.count_nonzero(allowed))
         if not passing:
-            return none
+            return *none, "rows"
         # As many hits as hold k that pass, if words and filter are independent; by ids, once that
         # many would cost more than naming all rows that pass.
         likely = int(1.5 * k * max(1.0, searcher.num_docs / passing))
@@ -308,9 +326,26 @@ class Keywords:
         if likely <= most:
             found = self._best(searcher, made, k, allowed, most, likely)
             if found is not None:
-                return found
+                return *found, "over-fetch"
         made = self._among(made, np.flatnonzero(allowed))
-        return self._best(searcher, made, k, None, searcher.num_docs) or none
+        return *(self._best(searcher, made, k, None, searcher.num_docs) or none), "rows"
+
+    def matches(self, query: Any, allowed: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Find all rows that hold what a query asks for, in no order.
+
+        Raises
+        ------
+        ParameterError
+        """
+        searcher, made = self._made(query)
+        if made is None or not searcher.num_docs:
+            return np.empty(0, np.int64)
+        hits = searcher.search(made, searcher.num_docs, count=False, order_by_field=_ROW).hits
+        rows = np.array([row for row, _ in hits], np.int64)
+        if allowed is None:
+            return rows
+        rows = rows[rows < len(allowed)]
+        return rows[allowed[rows]]
 
     def _made(self, query: Any) -> tuple[tantivy.Searcher, tantivy.Query | None]:
         asked = _asked(query)

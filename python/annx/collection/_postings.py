@@ -71,8 +71,12 @@ class Postings:
             weights.append(part.weights[kept])
             rows.append(part.rows[part.live])
             before += len(rows[-1])
-        given = (np.concatenate(each) for each in (rows, owners, indices, weights))
-        return cls._turned(*given)
+        return cls._turned(
+            np.concatenate(rows),
+            np.concatenate(owners),
+            np.concatenate(indices),
+            np.concatenate(weights),
+        )
 
     @classmethod
     def _turned(

@@ -197,7 +197,7 @@ class Records:
         connection : Connection
         rows : iterable of int
         fields : iterable of str
-            Vector and sparse fields to read as well.
+            Vector and sparse fields to read as well; others are in the payload.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Records:
             A record is damaged.
         """
         found: dict[int, dict[str, Any]] = {}
-        fields = list(fields)
+        fields = [name for name in fields if name in self._tables]
         for some in _chunks([int(row) for row in rows]):
             query = f"SELECT row, id, crc, payload FROM documents WHERE row IN ({_marks(some)})"
             for row, id, crc, payload in connection.execute(query, some):

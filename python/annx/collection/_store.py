@@ -16,7 +16,7 @@ from annx.collection._documents import Batch
 from annx.collection._gate import Gate
 from annx.collection._lock import WriterLock
 from annx.collection._records import Records, State
-from annx.errors import ClosedError, ReadOnlyError, RebuildWarning
+from annx.errors import AnnxError, ClosedError, ReadOnlyError, RebuildWarning, StorageError
 
 #: Bytes of documents, or so, that are replayed at a time. An empty index builds the first lot
 #: in bulk.
@@ -276,18 +276,21 @@ class Store:
         with self._writing:
             if self._closed is not None:
                 return
-            try:
+            trouble: list[Exception] = []
+            if self.lock is not None:
+                _attempt(self.checkpoint, trouble)
+            with self._gate.exclusive():
+                self._closed = "the collection is closed"
+                for part in self.parts.values():
+                    _attempt(part.close, trouble)
+                _attempt(self.records.close, trouble)
                 if self.lock is not None:
-                    self.checkpoint()
-            finally:
-                with self._gate.exclusive():
-                    self._closed = "the collection is closed"
-                    for part in self.parts.values():
-                        part.close()
-                    self.records.close()
-                    if self.lock is not None:
-                        self.lock.close()
-                    _opened.discard(self)
+                    self.lock.close()
+            _opened.discard(self)
+        for error in trouble:
+            if isinstance(error, AnnxError):
+                raise error
+            raise StorageError(f"a part could not be closed: {error}") from error
 
     def _abandon(self) -> None:
         """Be of no use in a child of `fork`, and do no harm to the parent."""
@@ -296,6 +299,13 @@ class Store:
             self.lock.close()
         # Closing SQLite's connections here would take the parent's file locks for the child's.
         _left_open.append(self.records)
+
+
+def _attempt(step: Callable[[], None], trouble: list[Exception]) -> None:
+    try:
+        step()
+    except Exception as error:
+        trouble.append(error)
 
 
 _opened: weakref.WeakSet[Store] = weakref.WeakSet()

@@ -1,8 +1,8 @@
 """The folder of a keyword index: is it whole, which change does it reflect, a copy of it.
 
-Beside tantivy's files lies a mark, `reflects.json`: the sequence number of the last change in
-tantivy's last commit. It is written after the commit and names it. A mark of another commit than
-the folder's, a file that is missing or whose checksum is wrong: the index is to be built again.
+Beside tantivy's files lies a mark, `reflects.json`: which change the last commit reflects, and
+which one the commit will that is about to follow. It is written before that commit. Whichever of
+the two is there after a crash, it is known what it reflects.
 """
 
 from __future__ import annotations
@@ -28,25 +28,40 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What a keyword index reflects."""
+class Point:
+    """A state of a keyword index.
+
+    Attributes
+    ----------
+    sequence : int
+        The last change that it reflects.
+    highest : int
+        No row beyond this one ever had text.
+    """
 
     sequence: int
-    commit: int
-    documents: int
     highest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a folder reflects: `now` at a commit, `then` at the one after it."""
+
     settings: str
+    commit: int
+    now: Point
+    then: Point
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
-    """Say what the folder's last commit reflects."""
+    """Say what the folder's commits reflect."""
     body = json.dumps(asdict(mark), sort_keys=True)
     content = json.dumps({"mark": body, "crc": zlib.crc32(body.encode())})
     _atomic.write(folder / _MARK, lambda file: file.write(content.encode()))
 
 
 def read_mark(folder: Path) -> Mark:
-    """What the folder reflects.
+    """Read what `write_mark` wrote.
 
     Raises
     ------
@@ -58,7 +73,8 @@ def read_mark(folder: Path) -> Mark:
         body = outer["mark"]
         if zlib.crc32(body.encode()) != outer["crc"]:
             raise FormatError(f"{folder / _MARK}: the checksum is wrong")
-        return Mark(**json.loads(body))
+        kept = json.loads(body)
+        return Mark(**{**kept, "now": Point(**kept["now"]), "then": Point(**kept["then"])})
     except FormatError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -73,6 +89,19 @@ def _meta(folder: Path) -> dict[str, Any]:
         raise FormatError(f"{folder / _META}: expected an object")
     except (OSError, ValueError) as error:
         raise FormatError(f"{folder / _META}: {error}") from error
+
+
+def last_commit(folder: Path) -> int:
+    """The number of tantivy's last commit.
+
+    Raises
+    ------
+    FormatError
+    """
+    commit = _meta(folder).get("opstamp")
+    if not isinstance(commit, int):
+        raise FormatError(f"{folder / _META}: expected the number of a commit, got {commit!r}")
+    return commit
 
 
 def _files(folder: Path) -> list[str]:
@@ -116,27 +145,28 @@ def _check_file(path: Path) -> None:
         raise FormatError(f"{path}: {error!r}") from error
 
 
-def verify(folder: Path, settings: str) -> Mark:
-    """Check every byte that a search could read; give what the folder reflects.
+def verify(folder: Path, settings: str) -> Point:
+    """Check every byte that a search could read; give what the last commit reflects.
 
     Raises
     ------
     FormatError
-        Something is damaged or missing, or belongs to other settings or to another commit.
+        Something is damaged or missing, belongs to other settings, or is older than the mark.
     """
     mark = read_mark(folder)
     if mark.settings != settings:
         raise FormatError(f"{folder}: indexed with other settings")
     for name in _files(folder):
         _check_file(folder / name)
-    if _meta(folder).get("opstamp") != mark.commit:
-        raise FormatError(f"{folder}: the mark is of another commit")
-    return mark
+    commit = last_commit(folder)
+    if commit < mark.commit:
+        raise FormatError(f"{folder}: expected commit {mark.commit} or a later one, got {commit}")
+    return mark.now if commit == mark.commit else mark.then
 
 
 def exists(folder: Path) -> bool:
-    """Whether there is anything of a keyword index."""
-    return (folder / _META).exists() or (folder / _MARK).exists()
+    """Whether there is a keyword index, beyond what a first commit may have left unfinished."""
+    return (folder / _MARK).exists()
 
 
 def size(folder: Path) -> int:
@@ -168,8 +198,8 @@ def copy(folder: Path, target: Path, tries: int = 50) -> None:
         try:
             shutil.copyfile(folder / _MARK, target / _MARK)
             shutil.copyfile(folder / _META, target / _META)
-            if read_mark(target).commit != _meta(target).get("opstamp"):
-                raise FormatError(f"{folder}: the mark is of another commit")
+            if last_commit(target) < read_mark(target).commit:
+                raise FormatError(f"{folder}: the mark is of a later commit")
             names = _files(target)
             for name in names:
                 _link(folder / name, target / name)

@@ -207,9 +207,24 @@ class VectorIndex:
         scores : ndarray of float64
             The natural score of the metric: dot product, cosine, or the negated distance.
         """
+        return self.planned_search(query, k, allowed, ef_search=ef_search, recall=recall)[:2]
+
+    def planned_search(
+        self,
+        query: Any,
+        k: int,
+        allowed: NDArray[np.bool_] | None = None,
+        *,
+        ef_search: int | None = None,
+        recall: float | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
+        """As `search`, and the plan that ran, as in `annx.SearchReport`."""
         index = self.index
         given = None if allowed is None else Filter.by_label(index, allowed)
-        found = index.search(query, k, ef_search=ef_search, recall=recall, filter=given)
+        found: Any = index.search(
+            query, k, ef_search=ef_search, recall=recall, filter=given, report=True
+        )
         rows = found.labels[0]
         hits = rows >= 0
-        return rows[hits], found.similarities[0][hits].astype(np.float64)
+        scores = found.similarities[0][hits].astype(np.float64)
+        return rows[hits], scores, str(found.report.plan[0])

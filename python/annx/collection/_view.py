@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annx.collection._derived import Retriever
 from annx.collection._embed import Embedder
+from annx.collection._keywords import Keywords
 from annx.collection._store import Store
 from annx.errors import ParameterError
 from annx.filters import Columns
@@ -32,6 +33,21 @@ class View:
         self.embedder = embedder
         self.schema = store.records.schema
 
+    @property
+    def keywords(self) -> Keywords:
+        """The keyword index.
+
+        Raises
+        ------
+        ParameterError
+            There are no text fields.
+        """
+        if not self.schema.text:
+            raise ParameterError("expected a collection with text fields")
+        part: Any = self.store.parts["text"]
+        keywords: Keywords = part
+        return keywords
+
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Hold a state of the collection. Writes wait for it: keep it short.
@@ -41,7 +57,7 @@ class View:
         ClosedError
         """
         with self.store.reading() as connection:
-            yield Snapshot(self.store, connection)
+            yield Snapshot(self, connection)
 
 
 class Snapshot:
@@ -52,10 +68,16 @@ class Snapshot:
     schema : Schema
     """
 
-    def __init__(self, store: Store, connection: sqlite3.Connection) -> None:
-        self._store = store
+    def __init__(self, view: View, connection: sqlite3.Connection) -> None:
+        self._view = view
+        self._store = view.store
         self._connection = connection
-        self.schema = store.records.schema
+        self.schema = view.schema
+
+    @property
+    def keywords(self) -> Keywords:
+        """The keyword index."""
+        return self._view.keywords
 
     @property
     def columns(self) -> Columns:

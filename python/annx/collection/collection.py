@@ -12,13 +12,14 @@ from annx.collection import _schema, _stats
 from annx.collection._embed import Embedder
 from annx.collection._open import open_store
 from annx.collection._reading import Readable
+from annx.collection._searching import Searchable
 from annx.collection._sqlite import DURABILITY
 from annx.collection._stats import Stats
 from annx.collection._view import View
 from annx.collection._writing import Writable
 
 
-class Collection(Writable, Readable):
+class Collection(Writable, Readable, Searchable):
     """Documents with vectors, text and metadata in a folder, which survive a crash.
 
     `Collection.open` makes one. All methods may be called from any threads at the same time:
@@ -153,17 +154,6 @@ class Collection(Writable, Readable):
             store.close()
             raise
         return cls(View(store, embedder), folder)
-
-    def search(
-        self, *, vector: Any = None, k: int = 10, filter: Any = None, **options: Any
-    ) -> list[dict[str, Any]]:
-        """Find the documents that fit a query best."""
-        with self._view.snapshot() as snapshot:
-            part = snapshot.vectors()
-            rows, scores = part.search(vector, k, snapshot.allowed(filter), **options)
-            documents = snapshot.documents(rows)
-        pairs = zip(documents, scores.tolist(), strict=True)
-        return [{**document, "score": score} for document, score in pairs if document]
 
     @property
     def path(self) -> Path:
