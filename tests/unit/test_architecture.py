@@ -56,7 +56,7 @@ PYTHON_EXTRAS = {
     "integrations/llama_index": {"llama_index"},
     "integrations/mteb": {"mteb"},
     "integrations/recommenders": {"pandas"},
-    "integrations/sentence_transformers": {"torch"},
+    "integrations/sentence_transformers": {"sentence_transformers"},
     "integrations/sklearn": {"joblib", "scipy", "sklearn"},
 }
 
