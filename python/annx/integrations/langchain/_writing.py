@@ -161,5 +161,5 @@ class Writable(VectorStore):
             if ids is not None:
                 collection.delete(ids)
             else:
-                collection.delete(filter=self._metadata().filter(filter) or {})
+                collection.delete(filter=self._metadata().filter({} if filter is None else filter))
         return True
