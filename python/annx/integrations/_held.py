@@ -8,8 +8,9 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
-from annx import Collection, MissingCollectionError, ParameterError, SchemaError
+from annx import Collection, MissingCollectionError, ParameterError, SchemaError, StorageError
 
 
 class Held:
@@ -30,6 +31,8 @@ class Held:
         Whether the text of a new collection can be searched by words.
     language : str, optional
         Whose words are reduced to stems.
+    sparse : str, optional
+        The field of sparse vectors of a new collection.
     stored : sequence of str
         Payload keys that no filter needs.
 
@@ -52,6 +55,7 @@ class Held:
         text: str | None,
         keywords: bool,
         language: str | None,
+        sparse: str | None = None,
         stored: Sequence[str] = (),
     ) -> None:
         if path is not None and collection is not None:
@@ -59,8 +63,10 @@ class Held:
         self.path = path
         self._given = {"metric": metric, "codec": codec}
         self._fields = vector, text
-        self._keywords, self._language, self._stored = keywords, language, tuple(stored)
+        self._keywords, self._language = keywords, language
+        self._sparse, self._stored = sparse, tuple(stored)
         self._lock = threading.Lock()
+        self._temporary = False
         self._finalizer: weakref.finalize[..., Held] | None = None
         self.collection: Collection | None = None
         self.vector, self.text = vector or "vector", text or "text"
@@ -93,6 +99,7 @@ class Held:
         except BaseException:
             _release(collection, temporary)
             raise
+        self._temporary = temporary is not None
         self._finalizer = weakref.finalize(self, _release, collection, temporary)
 
     def create(self, dim: int) -> Collection:
@@ -114,6 +121,7 @@ class Held:
                         path,
                         vectors={self.vector: {"metric": "cosine", **settings, "dim": dim}},
                         text=text,
+                        sparse=self._sparse,
                         stored=stored or None,
                         durability=durability,
                     )
@@ -131,6 +139,45 @@ class Held:
         if self.collection is None:
             return self._given["metric"] or "cosine"
         return self.collection.schema.vectors[self.vector].metric
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the collection goes with this object."""
+        return self._temporary
+
+    def copy(self, path: Path) -> None:
+        """Write the documents to a collection at a path, in place of one that is there.
+
+        Raises
+        ------
+        ParameterError
+            There is something else.
+        LockedError
+            What is there is open for writing.
+        """
+        collection = self.collection
+        if collection is None:
+            return
+        if path.exists():
+            try:
+                Collection.open(path).close()
+            except (StorageError, SchemaError) as error:
+                raise ParameterError(f"{path} is there, and no collection: {error}") from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        schema = collection.schema
+        with tempfile.TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent) as folder:
+            new, old = Path(folder, "new"), Path(folder, "old")
+            with Collection.open(
+                new,
+                vectors=schema.vectors,
+                text=schema.text or None,
+                sparse=list(schema.sparse) or None,
+                stored=schema.stored or None,
+            ) as copied:
+                copied.upsert(collection.iterate(vectors=True))
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
 
     def close(self) -> None:
         """Close the collection, unless it was given; delete a temporary one."""

@@ -44,19 +44,3 @@ def ids_of(documents: Sequence[Document], ids: Sequence[str | None] | None) -> l
         raise ParameterError(f"expected {len(documents)} ids, got {len(ids)}")
     given = ids or [document.id for document in documents]
     return [id or str(uuid.uuid4()) for id in given]
-
-
-def _cosine(score: float) -> float:
-    return min(max((1 + score) / 2, 0.0), 1.0)
-
-
-def _dot_product(score: float) -> float:
-    return (1 + score / (1 + abs(score))) / 2
-
-
-def _squared_distance(score: float) -> float:
-    return 1 / (1 + max(-score, 0.0))
-
-
-#: By metric: from a score, which is higher for what is nearer, to 0 to 1.
-RELEVANCE = {"cosine": _cosine, "ip": _dot_product, "l2": _squared_distance}

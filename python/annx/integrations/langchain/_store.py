@@ -12,7 +12,7 @@ from annx import Collection, ParameterError
 from annx._extra import extra
 from annx.filters import Expression
 from annx.integrations._held import Held
-from annx.integrations.langchain._convert import RELEVANCE
+from annx.integrations._relevance import RELEVANCE
 
 with extra("langchain"):
     from langchain_core.documents import Document
