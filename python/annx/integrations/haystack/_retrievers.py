@@ -20,7 +20,8 @@ with extra("haystack"):
 class _Retriever:
     """What all retrievers have: a store, filters, how many documents."""
 
-    def __init__(
+    # Not __init__: `component` makes classes anew, of which super() knows nothing.
+    def _set(
         self,
         document_store: AnnxDocumentStore,
         filters: dict[str, Any] | None,
@@ -101,7 +102,7 @@ class AnnxEmbeddingRetriever(_Retriever):
         filter_policy: FilterPolicy | str = FilterPolicy.REPLACE,
     ) -> None:
         options = {"scale_score": scale_score, "return_embedding": return_embedding}
-        super().__init__(document_store, filters, top_k, filter_policy, options)
+        self._set(document_store, filters, top_k, filter_policy, options)
 
     def _scaled(self, documents: list[Document]) -> dict[str, list[Document]]:
         if not self.options["scale_score"]:
@@ -159,7 +160,7 @@ class AnnxKeywordRetriever(_Retriever):
         top_k: int = 10,
         filter_policy: FilterPolicy | str = FilterPolicy.REPLACE,
     ) -> None:
-        super().__init__(document_store, filters, top_k, filter_policy, {})
+        self._set(document_store, filters, top_k, filter_policy, {})
 
     @component.output_types(documents=list[Document])
     def run(
@@ -201,7 +202,7 @@ class AnnxSparseEmbeddingRetriever(_Retriever):
         top_k: int = 10,
         filter_policy: FilterPolicy | str = FilterPolicy.REPLACE,
     ) -> None:
-        super().__init__(document_store, filters, top_k, filter_policy, {})
+        self._set(document_store, filters, top_k, filter_policy, {})
 
     @component.output_types(documents=list[Document])
     def run(
@@ -261,7 +262,7 @@ class AnnxHybridRetriever(_Retriever):
         filter_policy: FilterPolicy | str = FilterPolicy.REPLACE,
     ) -> None:
         options = {"fusion": fusion, "weights": weights, "return_embedding": return_embedding}
-        super().__init__(document_store, filters, top_k, filter_policy, options)
+        self._set(document_store, filters, top_k, filter_policy, options)
 
     @component.output_types(documents=list[Document])
     def run(

@@ -123,7 +123,8 @@ def _any(field: F, is_list: Expression, value: Any) -> Expression:
 
 def _all(field: F, is_list: Expression, value: Any) -> Expression:
     parts = [_holds(field, is_list, each) for each in _listed(value, "all")]
-    return all_of([field.exists(), *parts])
+    # A value is needed, be it an empty list.
+    return all_of([any_of([field.exists(), is_list]), *parts])
 
 
 def _text(field: F, value: Any, *, ignore_case: bool) -> Expression:
