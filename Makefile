@@ -10,7 +10,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
   $(shell find cmake cpp python -type f -not -name '*.py[co]' -not -name '*.nb[ic]')
 CPP_FILES = $(shell find cpp tools -name '*.cpp' -o -name '*.h')
 
-.PHONY: demo test lint types symbols emulate sanitize pure integrations sdist format clean
+.PHONY: demo test torture lint types symbols emulate sanitize pure integrations sdist format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -19,6 +19,10 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --doctest-modules --doctest-ignore-import-errors --pyargs annx
+
+# What index files survive, in the long form: kills, power loss, failing calls, damage.
+torture: $(VENV)/test.stamp
+	ANNX_TORTURE=1 $(BIN)/python -m pytest -s tests/durability
 
 # Style.
 lint: $(VENV)/test.stamp

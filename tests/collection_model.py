@@ -80,7 +80,7 @@ class Model:
     def compare_search(self, collection, query):
         want = self.search(query)
         hits = collection.search(vector=query, k=len(want) + 3, ef_search=400)
-        found = {hit["id"]: hit["score"] for hit in hits}
+        found = {hit["id"]: hit.score for hit in hits}
         assert found.keys() == want.keys()
         assert list(found.values()) == sorted(found.values(), reverse=True)
         for id, score in want.items():

@@ -15,7 +15,13 @@ import annx
 from annx.collection import _store
 
 DIM = 8
-SETTINGS = {"dim": DIM, "metric": "l2", "text": ["title"]}
+try:
+    import tantivy  # noqa: F401
+except ImportError:
+    TEXT = None
+else:
+    TEXT = ["title"]
+SETTINGS = {"dim": DIM, "metric": "l2", "text": TEXT, "sparse": ["weights"]}
 
 
 def document(id, version):
@@ -24,6 +30,8 @@ def document(id, version):
     made = {"id": id, "version": version, "title": f"title of {id} in version {version}"}
     if version % 7:
         made["vector"] = rng.integers(-50, 50, DIM).astype(np.float32).tolist()
+    if version % 5:
+        made["weights"] = [[version % 50, 100], [1.0, float(version)]]
     return made
 
 

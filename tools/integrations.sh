@@ -30,7 +30,7 @@ if [ $# -gt 0 ]; then
 fi
 "$python" -m pytest -p no:cacheprovider tests/integrations
 "$python" -m pytest -p no:cacheprovider --doctest-modules --pyargs \
-  annx.integrations
-for page in docs/integrations.md; do
+  annx.integrations annx.evaluation
+for page in docs/integrations.md docs/evaluation.md; do
   "$python" tools/run_readme.py "$page"
 done

@@ -55,6 +55,7 @@ CpuFeatures detect() {
   const Registers seven_one = seven.a >= 1 ? cpuid(7, 1) : Registers{};
   f.avx2 = ymm && bit(one.c, 12) /* FMA */ && bit(one.c, 29) /* F16C */ &&
            bit(one.c, 28) /* AVX */ && bit(seven.b, 5) /* AVX2 */;
+  f.pclmul = f.avx2 && bit(one.c, 1);
   f.avx512 = f.avx2 && zmm && bit(seven.b, 16) /* F */ && bit(seven.b, 17) /* DQ */ &&
              bit(seven.b, 30) /* BW */ && bit(seven.b, 31) /* VL */;
   f.avx512_vnni = f.avx512 && bit(seven.c, 11);

@@ -20,6 +20,9 @@ struct LabelError : Error {
 struct CapacityError : Error {
   using Error::Error;
 };
+struct FormatError : Error {
+  using Error::Error;
+};
 struct BackendError : Error {
   using Error::Error;
 };

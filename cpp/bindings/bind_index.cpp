@@ -9,6 +9,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/names.h"
+#include "bindings/state.h"
 #include "index/index.h"
 #include "storage/elements.h"
 
@@ -240,6 +241,25 @@ class Core {
     return to_array(std::move(all), {count});
   }
 
+  // What an index would hold of rows: stored rows, and originals and norms or None.
+  py::tuple encode(const py::array& rows, std::size_t num_threads) const {
+    const auto count = static_cast<py::ssize_t>(check(rows));
+    const std::byte* data = bytes(rows);
+    IndexState state;
+    {
+      const py::gil_scoped_release release;
+      state = index_.encode(data, static_cast<std::size_t>(count), num_threads);
+    }
+    const auto table = [&](std::vector<std::uint8_t>&& bytes) {
+      const auto size = static_cast<py::ssize_t>(bytes.size());
+      return to_array(std::move(bytes), {count, count == 0 ? 0 : size / count});
+    };
+    py::object originals = py::none(), norms = py::none();
+    if (!state.originals.empty()) originals = table(std::move(state.originals));
+    if (!state.norms.empty()) norms = to_array(std::move(state.norms), {count});
+    return py::make_tuple(table(std::move(state.rows)), originals, norms);
+  }
+
   py::dict export_state() const {
     IndexState state;
     {
@@ -278,28 +298,9 @@ class Core {
   }
 
   void import_state(const py::dict& from) {
-    IndexState state;
-    const auto copy = [](auto& to, const auto& array) {
-      to.assign(array.data(), array.data() + array.size());
-    };
-    copy(state.rows, expect<std::uint8_t>(from["rows"], 2, "rows"));
-    if (from.contains("originals") && !from["originals"].is_none()) {
-      copy(state.originals, expect<std::uint8_t>(from["originals"], 2, "originals"));
-    }
-    copy(state.links, expect<Slot>(from["links"], 2, "links"));
-    copy(state.labels, expect<Label>(from["labels"], 1, "labels"));
-    if (index_.normalises()) copy(state.norms, expect<float>(from["norms"], 1, "norms"));
-    copy(state.twins, expect<Slot>(from["twins"], 2, "twins"));
-    for (const py::handle item : from["levels"]) {
-      const auto level = py::cast<py::tuple>(item);
-      IndexState::Level to;
-      copy(to.down, expect<Slot>(level[0], 1, "down"));
-      copy(to.links, expect<Slot>(level[1], 2, "links"));
-      state.levels.push_back(std::move(to));
-    }
-    state.entry = py::cast<Slot>(from["entry"]);
+    const StateArrays state(from);
     const py::gil_scoped_release release;
-    index_.import_state(state);
+    index_.import_state(state.view());
   }
 
   py::dict memory() const {
@@ -412,6 +413,7 @@ void bind_index(py::module_& module) {
       .def("get", &Core::get, py::arg("labels"))
       .def("contains", &Core::contains, py::arg("labels"))
       .def("labels", &Core::labels)
+      .def("encode", &Core::encode, py::arg("rows"), py::arg("num_threads"))
       .def("export_state", &Core::export_state)
       .def("import_state", &Core::import_state, py::arg("state"))
       .def("memory", &Core::memory);

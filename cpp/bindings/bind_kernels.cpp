@@ -114,10 +114,17 @@ float fine_dot(const std::string& isa, const py::buffer& query, const py::buffer
                                       static_cast<const unsigned char*>(l.ptr), dim);
 }
 
+std::uint32_t crc32(const std::string& isa, const py::buffer& data) {
+  const py::buffer_info d = data.request();
+  return kernels::table_for(isa).crc32(static_cast<const unsigned char*>(d.ptr),
+                                       static_cast<std::size_t>(d.size * d.itemsize));
+}
+
 py::dict cpu_info() {
   const CpuFeatures& cpu = cpu_features();
   py::dict features;
   features["avx2"] = cpu.avx2;
+  features["pclmul"] = cpu.pclmul;
   features["avx512"] = cpu.avx512;
   features["avx512_vnni"] = cpu.avx512_vnni;
   features["avx512_bf16"] = cpu.avx512_bf16;
@@ -149,6 +156,8 @@ void bind_kernels(py::module_& module) {
   module.def("kernel_fine_dot", &fine_dot, py::arg("isa"), py::arg("query"), py::arg("high"),
              py::arg("low"), py::arg("dim"),
              "One query against one row of 10-bit codes, by the named kernel.");
+  module.def("kernel_crc32", &crc32, py::arg("isa"), py::arg("data"),
+             "CRC-32 of bytes, by the named kernel.");
 }
 
 }  // namespace annx::bindings

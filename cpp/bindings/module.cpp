@@ -23,6 +23,8 @@ void translate(std::exception_ptr pointer) {
     raise("LabelError", e);
   } catch (const annx::CapacityError& e) {
     raise("CapacityError", e);
+  } catch (const annx::FormatError& e) {
+    raise("FormatError", e);
   } catch (const annx::BackendError& e) {
     raise("BackendError", e);
   } catch (const annx::ParameterError& e) {
@@ -36,5 +38,6 @@ PYBIND11_MODULE(_native, module) {
   module.doc() = "The C++ core of annx. Use annx.Index; this module trusts its input.";
   py::register_local_exception_translator(&translate);
   annx::bindings::bind_index(module);
+  annx::bindings::bind_check(module);
   annx::bindings::bind_kernels(module);
 }

@@ -161,7 +161,7 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
     std::stable_sort(candidates.begin(), candidates.end(),
                      [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
     if (candidates.size() > options_.ef_construction) candidates.resize(options_.ef_construction);
-    select(here, options_.M, scratch, node.forward[level]);
+    select(here, here.degree, scratch, node.forward[level]);
   }
 }
 

@@ -93,35 +93,51 @@ EdgeCodes::Room EdgeCodes::room() const {
 //   l2:  |q - c - r|^2 = |q - c|^2 + (|r|^2 + 2 F <c, u>) - 2 F <q, u>
 //   dot: 1 - <q, c + r> = (1 - <q, c>) + w (F <c, u> - <c, r>) - F <q, u>
 // for any w; the w that makes q - w c shortest has the least error (see weight()).
-void EdgeCodes::encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to,
+void EdgeCodes::encode(const Vectors& vectors, std::byte* lead, std::size_t place,
                        Room& room) const noexcept {
   const std::size_t padded = groups_ * 16;
   auto& [centre, r, code] = room;
-  vectors.space().unpack(vectors.row(node), centre.data());
-  rotate(centre.data());
-  std::byte* lead = vectors.lead(node);
-  const auto* links = reinterpret_cast<const Slot*>(lead);
-  for (std::size_t place = from; place < to; ++place) {
-    auto* block = const_cast<unsigned char*>(codes(lead, place / kBlock));
-    if (links[place] == kNoLink) {
-      std::fill(code.begin(), code.end(), 0);
-      write(block, place % kBlock, code, 0, 0);
-      continue;
-    }
-    vectors.space().unpack(vectors.row(links[place] & kSlotMask), r.data());
-    rotate(r.data());
-    const float square = subtract(centre.data(), padded, r.data());
-    const float step = kStep * std::sqrt(square / static_cast<float>(dim_));
-    const float inverse = step > 0x1p-119F ? 1 / step : 0;
-    const Dots dots = bits_ == 1
-                          ? quantise<1>(r.data(), centre.data(), padded, inverse, code.data())
-                          : quantise<2>(r.data(), centre.data(), padded, inverse, code.data());
-    const float factor = dots.along > 0 ? square / dots.along : 0;  // 0 for a copy of the node
-    if (metric_ == Metric::kL2) {
-      write(block, place % kBlock, code, square + 2 * factor * dots.own, -2 * factor);
-    } else {
-      write(block, place % kBlock, code, factor * dots.own - dots.aside, -factor);
-    }
+  const Slot link = reinterpret_cast<const Slot*>(lead)[place];
+  auto* block = const_cast<unsigned char*>(codes(lead, place / kBlock));
+  if (link == kNoLink) {
+    std::fill(code.begin(), code.end(), 0);
+    write(block, place % kBlock, code, 0, 0);
+    return;
+  }
+  vectors.space().unpack(vectors.row(link & kSlotMask), r.data());
+  rotate(r.data());
+  const float square = subtract(centre.data(), padded, r.data());
+  const float step = kStep * std::sqrt(square / static_cast<float>(dim_));
+  const float inverse = step > 0x1p-119F ? 1 / step : 0;
+  const Dots dots = bits_ == 1 ? quantise<1>(r.data(), centre.data(), padded, inverse, code.data())
+                               : quantise<2>(r.data(), centre.data(), padded, inverse, code.data());
+  const float factor = dots.along > 0 ? square / dots.along : 0;  // 0 for a copy of the node
+  if (metric_ == Metric::kL2) {
+    write(block, place % kBlock, code, square + 2 * factor * dots.own, -2 * factor);
+  } else {
+    write(block, place % kBlock, code, factor * dots.own - dots.aside, -factor);
+  }
+}
+
+void EdgeCodes::centre(const Vectors& vectors, Slot node, Room& room) const noexcept {
+  vectors.space().unpack(vectors.row(node), room.centre.data());
+  rotate(room.centre.data());
+}
+
+void EdgeCodes::change(const Vectors& vectors, Slot node, const Slot* links, std::byte* lead,
+                       Room& room) const noexcept {
+  std::memcpy(lead, vectors.lead(node), bytes());
+  auto* row = reinterpret_cast<Slot*>(lead);
+  bool prepared = false;
+  for (std::size_t i = 0; i < degree_; ++i) {
+    const Slot before = row[i];
+    row[i] = links[i];
+    const bool same = before == links[i] || (before != kNoLink && links[i] != kNoLink &&
+                                             (before & kSlotMask) == (links[i] & kSlotMask));
+    if (same) continue;
+    if (!prepared) centre(vectors, node, room);
+    prepared = true;
+    encode(vectors, lead, i, room);
   }
 }
 
@@ -132,7 +148,10 @@ void EdgeCodes::encode_all(Vectors& vectors, std::size_t rows, std::size_t num_t
   parallel_rounds((rows + kTask - 1) / kTask, num_threads, kRound, between, [&](std::size_t task) {
     Room work = room();
     for (std::size_t i = task * kTask; i < std::min(rows, (task + 1) * kTask); ++i) {
-      encode(vectors, static_cast<Slot>(i), 0, degree_, work);
+      centre(vectors, static_cast<Slot>(i), work);
+      for (std::size_t place = 0; place < degree_; ++place) {
+        encode(vectors, vectors.lead(static_cast<Slot>(i)), place, work);
+      }
     }
   });
 }

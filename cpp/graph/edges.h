@@ -36,8 +36,9 @@ class EdgeCodes {
     std::vector<std::int32_t> code;
   };
   Room room() const;
-  // Writes the codes of the edges at places `from` to `to` of a node's links.
-  void encode(Vectors& vectors, Slot node, std::size_t from, std::size_t to,
+  // Makes in `lead` what is to lead a node's row once `links` are its links. Codes are taken from
+  // what leads it now where a link stays in its place.
+  void change(const Vectors& vectors, Slot node, const Slot* links, std::byte* lead,
               Room& room) const noexcept;
   // Those of all nodes beneath `rows`; `between` is called with the share of the work done.
   void encode_all(Vectors& vectors, std::size_t rows, std::size_t num_threads,
@@ -66,6 +67,10 @@ class EdgeCodes {
   void rotate(float* x) const noexcept {
     if (rotation_) rotation_->apply(x);
   }
+  // Writes the code of the edge at a place of a lead's links; centre() comes first.
+  void encode(const Vectors& vectors, std::byte* lead, std::size_t place,
+              Room& room) const noexcept;
+  void centre(const Vectors& vectors, Slot node, Room& room) const noexcept;
   void write(unsigned char* block, std::size_t place, const std::vector<std::int32_t>& code,
              float a, float b) const noexcept;
 

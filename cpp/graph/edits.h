@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -44,6 +45,8 @@ class RowEdits {
   // In order of their first edits.
   std::size_t size() const noexcept { return ids_.size(); }
   Slot id(std::size_t i) const noexcept { return ids_[i]; }
+  std::span<const Slot> ids() const noexcept { return ids_; }
+  // The i-th, the others after it.
   const Slot* at(std::size_t i) const noexcept { return rows_.data() + i * degree_; }
 
   void clear() noexcept {

@@ -70,9 +70,7 @@ class Graph {
  public:
   // With `edges`, rows of the same have room for their bytes() as lead.
   Graph(Vectors& vectors, std::optional<EdgeCodes> edges, const GraphOptions& options)
-      : vectors_(vectors), options_(options), edges_(std::move(edges)) {
-    if (edges_) edge_room_ = edges_->room();
-  }
+      : vectors_(vectors), options_(options), edges_(std::move(edges)) {}
 
   const GraphOptions& options() const noexcept { return options_; }
   std::size_t degree() const noexcept { return 2 * options_.M; }
@@ -125,7 +123,7 @@ class Graph {
   void link(const Batch& batch, std::size_t lowest, std::size_t num_threads, ScratchPool& scratch,
             Gate& gate, const std::function<void()>& publish);
   // Makes an empty row for a slot that is no node.
-  void clear(Slot slot) noexcept { std::fill_n(links_of(slot), degree(), kNoLink); }
+  void clear(Slot slot) noexcept;
 
   // --- Removal, by the same writer (remove.cpp, repair.cpp). A dead node is no result and no new
   // node's neighbour, but searches pass through it. ---
@@ -231,23 +229,24 @@ class Graph {
     accept_base(links_of(target), target, source, distance, flag, scratch);
   }
   void accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) const;
-  // Where rows of level 0 change once searches may see them.
-  void write(Slot slot, const Slot* row) noexcept;
-  void write(const RowEdits& rows, std::size_t from, Gate& gate);
+  // write.cpp
+  void make_ready(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads);
+  void put(std::span<const Slot> ids, const Slot* rows, std::size_t from, std::size_t to) noexcept;
+  void write(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads, Gate& gate);
 
   // build.cpp
   void find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const;
 
   // remove.cpp
-  void leave_tree(const std::vector<Slot>& dead, Scratch& scratch, Gate& gate,
-                  const std::function<void(double)>& poll);
+  void leave_tree(const std::vector<Slot>& dead, std::size_t num_threads, Scratch& scratch,
+                  Gate& gate, const std::function<void(double)>& poll);
   void hang_again(Slot root, Slot near, RowEdits& rows, Scratch& scratch) const;
   Slot with_room(Slot start, const RowEdits& rows) const;
   void forget_numbers(Slot alive, Gate& gate);
 
   // repair.cpp
   void around_dead(const Layer& layer, Slot node, std::size_t nodes, Scratch& scratch) const;
-  void mend_base(Slot slot, std::size_t rows, Scratch& scratch, std::vector<Slot>& row) const;
+  void mend_base(Slot slot, std::size_t rows, Scratch& scratch, Slot* row) const;
   void mend_upper(std::size_t level, Scratch& scratch, Gate& gate,
                   const std::function<void(double)>& poll);
 
@@ -266,8 +265,8 @@ class Graph {
   Vectors& vectors_;
   GraphOptions options_;
   std::optional<EdgeCodes> edges_;
-  EdgeCodes::Room edge_room_;  // the writer's
-  Array<Slot> links_;          // unless edges_: then they lead the rows
+  std::vector<std::byte> ready_;  // the writer's: leads of rows, with edges_
+  Array<Slot> links_;             // unless edges_: then they lead the rows
   std::vector<UpperLevel> levels_;
   Bits dead_;
   // Numbers that begin() gave and link() has not used yet, by level from 1.

@@ -8,19 +8,6 @@
 
 namespace annx {
 
-// Codes follow where a link leads elsewhere than before.
-void Graph::write(Slot slot, const Slot* row) noexcept {
-  Slot* links = links_of(slot);
-  for (std::size_t i = 0; i < degree(); ++i) {
-    const Slot before = links[i];
-    links[i] = row[i];
-    if (!edges_ || before == row[i]) continue;
-    const bool same =
-        before != kNoLink && row[i] != kNoLink && (before & kSlotMask) == (row[i] & kSlotMask);
-    if (!same) edges_->encode(vectors_, slot, i, i + 1, edge_room_);
-  }
-}
-
 std::size_t Graph::tree_degree(const Slot* row) const noexcept {
   std::size_t count = 0;
   for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) count += row[i] >> 31;
@@ -143,16 +130,6 @@ void Graph::accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) 
   for (std::size_t i = 0; i < edges.size(); ++i) row[i] = edges[i].id;
 }
 
-// Some 30 microseconds of copying each time the gate is closed.
-void Graph::write(const RowEdits& rows, std::size_t from, Gate& gate) {
-  constexpr std::size_t kRows = 256;
-  while (from < rows.size()) {
-    const std::size_t end = std::min(rows.size(), from + kRows);
-    const std::lock_guard exclusive(gate);
-    for (; from < end; ++from) write(rows.id(from), rows.at(from));
-  }
-}
-
 void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads,
                  ScratchPool& scratches, Gate& gate, const std::function<void()>& publish) {
   std::vector<Proposal> proposals;
@@ -213,9 +190,11 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
     }
   });
 
+  const std::span<const Slot> new_ids = edits[0].ids().first(hung);
+  make_ready(new_ids, edits[0].at(0), num_threads);
   {
     const std::lock_guard exclusive(gate);
-    for (std::size_t i = 0; i < hung; ++i) write(edits[0].id(i), edits[0].at(i));
+    put(new_ids, edits[0].at(0), 0, hung);
     for (std::size_t level = 1; level < edits.size(); ++level) {
       UpperLevel& upper = levels_[level - 1];
       for (std::size_t i = 0; i < edits[level].size(); ++i) {
@@ -232,7 +211,7 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
     pending_.clear();
     if (publish) publish();
   }
-  write(edits[0], hung, gate);
+  write(edits[0].ids().subspan(hung), edits[0].at(hung), num_threads, gate);
 }
 
 }  // namespace annx

@@ -45,14 +45,15 @@ void Graph::hang_again(Slot root, Slot near, RowEdits& rows, Scratch& scratch) c
 
 // Without dead nodes that hang together, the tree falls apart into as many trees as they have
 // neighbours in it. Each of these is hung to the nearest one before it.
-void Graph::leave_tree(const std::vector<Slot>& dead, Scratch& scratch, Gate& gate,
-                       const std::function<void(double)>& poll) {
+void Graph::leave_tree(const std::vector<Slot>& dead, std::size_t num_threads, Scratch& scratch,
+                       Gate& gate, const std::function<void(double)>& poll) {
   // Rows copied while the gate is closed: some 60 microseconds.
   constexpr std::size_t kRows = 512;
   RowEdits rows(base_links());
   const auto commit = [&] {
+    make_ready(rows.ids(), rows.at(0), num_threads);
     const std::lock_guard exclusive(gate);
-    for (std::size_t i = 0; i < rows.size(); ++i) write(rows.id(i), rows.at(i));
+    put(rows.ids(), rows.at(0), 0, rows.size());
     rows.clear();
   };
   Bits seen;
@@ -107,14 +108,14 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
   {
     ScratchPool::Lease lease(scratches);
     make_room(*lease);
-    leave_tree(dead, *lease, gate, poll);
+    leave_tree(dead, num_threads, *lease, gate, poll);
     for (std::size_t level = 1; level <= top_; ++level) mend_upper(level, *lease, gate, poll);
   }
   // Rows are mended one by one, from what no other mending changes.
   constexpr std::size_t kTask = 64;     // rows to mend at a time
   constexpr std::size_t kScan = 16384;  // rows to look at between
   std::vector<Slot> ill;
-  std::vector<std::vector<Slot>> mended;
+  std::vector<Slot> mended;
   for (std::size_t first = 0; first < rows;) {
     ill.clear();
     for (std::size_t seen = 0; first < rows && seen < kScan && ill.size() < kTask * num_threads;
@@ -124,19 +125,16 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
         ill.push_back(slot);
       }
     }
-    mended.resize(ill.size());
+    mended.resize(ill.size() * degree());
     constexpr std::size_t kRows = 8;
     parallel_for((ill.size() + kRows - 1) / kRows, num_threads, [&](std::size_t task) {
       ScratchPool::Lease lease(scratches);
       make_room(*lease);
       for (std::size_t i = task * kRows; i < std::min(ill.size(), (task + 1) * kRows); ++i) {
-        mend_base(ill[i], rows, *lease, mended[i]);
+        mend_base(ill[i], rows, *lease, &mended[i * degree()]);
       }
     });
-    if (!ill.empty()) {
-      const std::lock_guard exclusive(gate);
-      for (std::size_t i = 0; i < ill.size(); ++i) write(ill[i], mended[i].data());
-    }
+    write(ill, mended.data(), num_threads, gate);
     poll(0.2 + 0.8 * static_cast<double>(first) / static_cast<double>(rows));
   }
   forget_numbers(alive, gate);

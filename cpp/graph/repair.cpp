@@ -46,7 +46,7 @@ void Graph::around_dead(const Layer& layer, Slot node, std::size_t nodes, Scratc
 }
 
 // The row of a node without what is dead. Edges of the tree stay.
-void Graph::mend_base(Slot slot, std::size_t rows, Scratch& scratch, std::vector<Slot>& row) const {
+void Graph::mend_base(Slot slot, std::size_t rows, Scratch& scratch, Slot* row) const {
   around_dead(layer(0), slot, rows, scratch);
   std::vector<Slot> tree;
   const Slot* old = links_of(slot);
@@ -75,7 +75,7 @@ void Graph::mend_base(Slot slot, std::size_t rows, Scratch& scratch, std::vector
     }
     edges.push_back({neighbor, 0, true});
   }
-  row.assign(degree(), kNoLink);
+  std::fill_n(row, degree(), kNoLink);
   for (std::size_t i = 0; i < edges.size(); ++i) {
     row[i] = edges[i].id | (edges[i].occluded ? kOccludedFlag : 0) |
              (is_tree(edges[i].id) ? kTreeFlag : 0);

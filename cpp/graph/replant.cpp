@@ -46,7 +46,7 @@ std::size_t Graph::replant(const std::vector<Slot>& nodes, std::size_t rows, Scr
   Forest forest(rows);
   RowEdits edits(base_links());
   const auto commit = [&] {
-    write(edits, 0, gate);
+    write(edits.ids(), edits.at(0), 1, gate);
     edits.clear();
   };
   // Edges that lead one way, or in a circle, are of no tree.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/prefetch.h"
 #include "graph/graph.h"
 
@@ -42,7 +44,8 @@ Slot Graph::greedy(const Query& query, const Layer& layer, Slot start, Scratch& 
 
 void Graph::open(const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
                  Scratch& scratch) const {
-  scratch.pool.reset(ef);
+  // No wider than there are nodes: a file may ask for any width.
+  scratch.pool.reset(std::min(ef, nodes));
   scratch.visited.reset(nodes);
   scratch.visited.mark(start);
   scratch.ids[0] = start;
@@ -106,6 +109,7 @@ Slot Graph::descend(const Query& query, Scratch& scratch) const {
 }
 
 void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
+  ef = std::min(ef, rows);
   scratch.pool.reset(ef);
   scratch.pending = 0;
   scratch.by_edges = false;
@@ -120,6 +124,7 @@ void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch&
 }
 
 void Graph::search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
+  ef = std::min(ef, rows);
   scratch.pool.reset(ef);
   if (entry_ == kNoLink) return;
   beam(query, layer(0), descend(query, scratch), ef, rows, scratch);

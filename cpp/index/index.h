@@ -20,6 +20,7 @@
 #include "index/filter.h"
 #include "index/report.h"
 #include "storage/label_map.h"
+#include "storage/state.h"
 #include "storage/twins.h"
 #include "storage/vectors.h"
 
@@ -28,7 +29,7 @@ namespace annx {
 // Called between batches on the caller's thread with the number of rows finished; may throw.
 using Poll = std::function<void(std::size_t)>;
 
-// Everything that an index holds, as plain arrays (see State in _backends/base.py).
+// A copy of everything that an index holds, as plain arrays (see StateView).
 struct IndexState {
   struct Level {
     std::vector<Slot> down;
@@ -37,11 +38,13 @@ struct IndexState {
   std::vector<std::uint8_t> rows;
   std::vector<std::uint8_t> originals;
   std::vector<Slot> links;
-  std::vector<Label> labels;  // kNoLabel where a row was removed
+  std::vector<Label> labels;
   std::vector<float> norms;
-  std::vector<Slot> twins;  // pairs of slot and representative
+  std::vector<Slot> twins;
   std::vector<Level> levels;
   Slot entry = 0;
+
+  StateView view() const;
 };
 
 struct MemoryUse {
@@ -104,9 +107,11 @@ class Index final : private Forkable {
   // By slot.
   std::vector<Label> labels() const;
 
+  // The rows, originals and norms that an index would hold of this input; it holds nothing new.
+  IndexState encode(const std::byte* input, std::size_t count, std::size_t num_threads) const;
   IndexState export_state() const;
   // Of validated arrays, into an empty index.
-  void import_state(const IndexState& state);
+  void import_state(const StateView& state);
   MemoryUse memory() const;
 
  private:
@@ -142,7 +147,7 @@ class Index final : private Forkable {
   std::size_t live_nodes() const noexcept { return labels_.count() - twins_.count(); }
 
   // state.cpp
-  Content make(const IndexState& state) const;
+  Content make(const StateView& state) const;
   void take(Content&& content, Slot entry);
 
   void keep_alive(std::size_t k, std::size_t ef, Scratch& scratch) const;

@@ -175,7 +175,7 @@ void Index::compact(std::size_t num_threads, const Poll& poll) {
     for (Slot& slot : state.levels[0].down) slot = renamed[slot];
   }
   tick();
-  Content content = make(state);
+  Content content = make(state.view());
   tick();
   const std::lock_guard exclusive(gate_);
   take(std::move(content), state.entry);

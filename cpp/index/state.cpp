@@ -7,6 +7,19 @@
 
 namespace annx {
 
+StateView IndexState::view() const {
+  StateView view{std::as_bytes(std::span(rows)),
+                 std::as_bytes(std::span(originals)),
+                 links,
+                 labels,
+                 norms,
+                 twins,
+                 {},
+                 entry};
+  for (const Level& level : levels) view.levels.push_back({level.down, level.links});
+  return view;
+}
+
 IndexState Index::export_state() const {
   const Gate::Reader reader(gate_);
   IndexState state;
@@ -59,7 +72,28 @@ IndexState Index::export_state() const {
   return state;
 }
 
-Index::Content Index::make(const IndexState& state) const {
+IndexState Index::encode(const std::byte* input, std::size_t count, std::size_t num_threads) const {
+  IndexState state;
+  constexpr std::size_t kTask = 256;  // rows: some tens of microseconds
+  const std::size_t bytes = space().input_bytes();
+  const auto fill = [&](std::vector<std::uint8_t>& to, const Space& as) {
+    const std::size_t stride = as.stride();
+    to.resize(count * stride);
+    if (as.normalises()) state.norms.resize(count);
+    parallel_for((count + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+      for (std::size_t i = task * kTask; i < std::min(count, (task + 1) * kTask); ++i) {
+        auto* row = reinterpret_cast<std::byte*>(to.data() + i * stride);
+        const float norm = as.encode(input + i * bytes, row);
+        if (as.normalises()) state.norms[i] = norm;
+      }
+    });
+  };
+  fill(state.rows, space());
+  if (originals_) fill(state.originals, originals_->space());
+  return state;
+}
+
+Index::Content Index::make(const StateView& state) const {
   const std::size_t rows = state.labels.size();
   Content to{vectors_.empty(),
              originals_ ? std::make_optional(originals_->empty()) : std::nullopt,
@@ -70,7 +104,7 @@ Index::Content Index::make(const IndexState& state) const {
              {},
              {},
              rows};
-  for (const IndexState::Level& from : state.levels) {
+  for (const StateView::Level& from : state.levels) {
     UpperLevel level;
     level.count = from.down.size();
     level.grow(level.count, graph_.options().M);
@@ -151,7 +185,7 @@ void Index::take(Content&& content, Slot entry) {
   free_ = std::move(content.free);
 }
 
-void Index::import_state(const IndexState& state) {
+void Index::import_state(const StateView& state) {
   const std::lock_guard writer(writer_);
   Content content = make(state);
   const std::lock_guard exclusive(gate_);

@@ -8,6 +8,16 @@
 namespace annx::kernels {
 namespace {
 
+#if defined(ANNX_HAVE_AVX2)
+KernelTable with_checksum(KernelTable table) {
+  table.crc32 = kScalar.crc32;
+#if defined(ANNX_HAVE_PCLMUL)
+  if (cpu_features().pclmul) table.crc32 = kPclmul.crc32;
+#endif
+  return table;
+}
+#endif
+
 #if defined(ANNX_HAVE_AVX512)
 void improve(Kernel& kernel, const Kernel& by) {
   if (by.one != nullptr) kernel = by;
@@ -25,7 +35,7 @@ void improve(KernelTable& table, const KernelTable& by) {
 }
 
 KernelTable compose_avx512() {
-  KernelTable table = kAvx512;
+  KernelTable table = with_checksum(kAvx512);
   [[maybe_unused]] const CpuFeatures& cpu = cpu_features();
 #if defined(ANNX_HAVE_AVX512_VNNI)
   if (cpu.avx512_vnni) improve(table, kAvx512Vnni);
@@ -75,7 +85,10 @@ const KernelTable& table_for(const std::string& isa) {
   for (const std::string& name : isas) {
     if (name != isa) continue;
 #if defined(ANNX_HAVE_AVX2)
-    if (isa == "avx2") return kAvx2;
+    if (isa == "avx2") {
+      static const KernelTable avx2 = with_checksum(kAvx2);
+      return avx2;
+    }
 #endif
 #if defined(ANNX_HAVE_AVX512)
     if (isa == "avx512") {

@@ -134,8 +134,52 @@ struct ScalarEdges {
   }
 };
 
+// Slicing by 8 (Kounavis and Berry, IEEE Trans. Computers 57, 2008).
+struct CrcTables {
+  std::uint32_t at[8][256];
+};
+
+constexpr CrcTables crc_tables() noexcept {
+  CrcTables tables{};
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    std::uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xedb88320U & (0U - (crc & 1U)));
+    tables.at[0][byte] = crc;
+  }
+  for (int t = 1; t < 8; ++t) {
+    for (std::uint32_t byte = 0; byte < 256; ++byte) {
+      const std::uint32_t before = tables.at[t - 1][byte];
+      tables.at[t][byte] = before >> 8 ^ tables.at[0][before & 255U];
+    }
+  }
+  return tables;
+}
+
+constexpr CrcTables kCrc = crc_tables();
+
+std::uint32_t crc32(const unsigned char* data, std::size_t size) noexcept {
+  std::uint32_t crc = 0xffffffffU;
+  for (; size >= 8; data += 8, size -= 8) {
+    std::uint32_t low, high;
+    __builtin_memcpy(&low, data, sizeof low);
+    __builtin_memcpy(&high, data + 4, sizeof high);
+    low ^= crc;
+    crc = kCrc.at[7][low & 255U] ^ kCrc.at[6][low >> 8 & 255U] ^ kCrc.at[5][low >> 16 & 255U] ^
+          kCrc.at[4][low >> 24] ^ kCrc.at[3][high & 255U] ^ kCrc.at[2][high >> 8 & 255U] ^
+          kCrc.at[1][high >> 16 & 255U] ^ kCrc.at[0][high >> 24];
+  }
+  for (; size > 0; ++data, --size) crc = crc >> 8 ^ kCrc.at[0][(crc ^ *data) & 255U];
+  return ~crc;
+}
+
+constexpr KernelTable scalar() noexcept {
+  KernelTable all = table<ScalarFloat, ScalarByte, ScalarBits, ScalarEdges>();
+  all.crc32 = crc32;
+  return all;
+}
+
 }  // namespace
 
-constinit const KernelTable kScalar = table<ScalarFloat, ScalarByte, ScalarBits, ScalarEdges>();
+constinit const KernelTable kScalar = scalar();
 
 }  // namespace annx::kernels

@@ -54,16 +54,21 @@ using Estimate = std::uint32_t (*)(const EdgeQuery& query, const unsigned char* 
 using Fine = float (*)(const float* query, const std::int8_t* high, const unsigned char* low,
                        std::size_t dim) noexcept;
 
+// CRC-32 as of zlib: polynomial 0xEDB88320, and all bits inverted before and after.
+using Crc32 = std::uint32_t (*)(const unsigned char* data, std::size_t size) noexcept;
+
 struct KernelTable {
   Kernel l2[kTypes];     // sum (q - r)^2
   Kernel dot[kTypes];    // sum q * r
   Kernel hamming;        // differing bits of packed bytes
   Estimate estimate[2];  // by bits of a code - 1
   Fine fine;
+  Crc32 crc32 = nullptr;
 };
 
 // Tables of the instruction sets; an entry that an extension file does not improve is null.
 extern const KernelTable kScalar;
+extern const KernelTable kPclmul;
 extern const KernelTable kAvx2;
 extern const KernelTable kAvx512;
 extern const KernelTable kAvx512Vnni;

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -13,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from annx import _choose, _validate
 from annx._backends import select
 from annx._backends.base import Config, Core
+from annx._journal import ADD, COMPACT, REMOVE, UPSERT, Change, Journal
 from annx._progress import Progress, ignore
 from annx._rows import to_rows
-from annx.errors import DtypeError, LabelError
+from annx.errors import AnnxError, DtypeError, LabelError
 
 _MAX_LABEL = np.iinfo(np.int64).max
 
@@ -31,6 +33,7 @@ class Changeable:
     _capacity: int
     _num_threads: int | None
     _adding: Lock
+    _journal: Journal
     # The label that follows the highest so far, also of removed ones; None while that is to
     # be found out, but not below `_least_label`.
     _next_label: int | None
@@ -112,7 +115,6 @@ class Changeable:
             if given is not None:
                 self._refuse_taken(given, upsert)
             taken = self._number(n) if given is None else given
-            self._fit(rows, threads)
             self._insert(rows, taken, threads, poll, upsert)
         poll.finish()
         return taken
@@ -167,7 +169,6 @@ class Changeable:
         with self._adding:
             self._refuse_missing(wanted)
             self._refuse_taken(wanted, upsert=True)
-            self._fit(rows, threads)
             self._insert(rows, wanted, threads, poll, upsert=True)
         poll.finish()
 
@@ -205,7 +206,8 @@ class Changeable:
         threads = _validate.threads(num_threads, self._num_threads, len(wanted))
         with self._adding:
             if len(wanted):
-                self._core.remove(wanted, threads, ignore)
+                with self._recorded(REMOVE, wanted):
+                    self._core.remove(wanted, threads, ignore)
 
     def compact(self, *, num_threads: int | None = None) -> None:
         """Give back the memory of removed vectors.
@@ -229,7 +231,8 @@ class Changeable:
         """
         threads = _validate.threads(num_threads, self._num_threads, len(self._core))
         with self._adding:
-            self._core.compact(threads, ignore)
+            with self._recorded(COMPACT):
+                self._core.compact(threads, ignore)
 
     def _insert(
         self,
@@ -239,10 +242,47 @@ class Changeable:
         poll: Progress,
         upsert: bool,
     ) -> None:
-        self._least_label = self._next()
-        self._next_label = None  # in case of an interrupt
-        self._core.add(rows, labels, num_threads=threads, poll=poll, upsert=upsert)
-        self._next_label = max(self._least_label, int(labels.max()) + 1)
+        with self._recorded(UPSERT if upsert else ADD, labels, rows):
+            self._fit(rows, threads)
+            self._least_label = self._next()
+            self._next_label = None  # in case of an interrupt
+            self._core.add(rows, labels, num_threads=threads, poll=poll, upsert=upsert)
+            self._next_label = max(self._least_label, int(labels.max()) + 1)
+
+    @contextlib.contextmanager
+    def _recorded(
+        self,
+        kind: int,
+        labels: NDArray[np.int64] | None = None,
+        rows: NDArray[Any] | None = None,
+    ) -> Iterator[None]:
+        """Record a change in the journal if it is made whole."""
+        core = self._core
+        try:
+            yield
+        except BaseException as error:
+            # An error of our own leaves everything as it was, unless the codec was changed.
+            if not isinstance(error, AnnxError) or core is not self._core:
+                self._journal.give_up()
+            raise
+        self._journal.record(kind, labels, rows)
+
+    def _replay(self, change: Change) -> None:
+        """Make a change that a log holds, with all the checks of a user's."""
+        _, labels, rows = change
+        threads = _validate.threads(None, self._num_threads, 0 if labels is None else len(labels))
+        if change.kind == COMPACT:
+            self.compact()
+        elif labels is None or len(labels) == 0:
+            raise LabelError("expected labels, got none")
+        elif rows is None:
+            self.remove(labels)
+        else:
+            _validate.refuse(self._core.find_bad_row(rows))
+            upsert = change.kind == UPSERT
+            given = _validate.new_labels(labels, len(rows))
+            self._refuse_taken(given, upsert)
+            self._insert(rows, given, threads, Progress(None, len(rows)), upsert)
 
     def _fit(self, rows: NDArray[Any], threads: int) -> None:
         """Choose or change the codec for rows that are about to be added."""

@@ -7,12 +7,14 @@ have put in: numbers out of range and structures that contradict each other.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annx._backends import select
 from annx._backends.base import (
     NO_LINK,
     SCALED,
@@ -35,7 +37,9 @@ _TINY_SQUARE = 1e-30
 _LONGEST = float(np.finfo(np.float32).max) ** 0.5
 
 
-def check_state(config: Config, state: State) -> None:
+def check_state(
+    config: Config, state: State, *, spanning: bool = False, num_threads: int | None = None
+) -> None:
     """Refuse a state that is not whole.
 
     Parameters
@@ -43,12 +47,27 @@ def check_state(config: Config, state: State) -> None:
     config : Config
     state : State
         Arrays of the right types and shapes.
+    spanning : bool
+        Whether the tree of level 0 must lead to every row. No engine relies on that, and
+        `Index.repair` mends it.
+    num_threads : int, optional
+        All cores by default.
 
     Raises
     ------
     FormatError
         Says which part is wrong, and where.
     """
+    if select.backend().name == "native":
+        from annx._backends import native
+
+        native.check_state(config, state, spanning, num_threads or os.cpu_count() or 1)
+    else:
+        check_arrays(config, state, spanning)
+
+
+def check_arrays(config: Config, state: State, spanning: bool) -> None:
+    """Do the same in NumPy."""
     n = len(state.rows)
     removed = _check_labels(state.labels)
     free = removed & (state.links[:, 0] == NO_LINK)
@@ -68,6 +87,8 @@ def check_state(config: Config, state: State) -> None:
         raise FormatError(f"entry: expected less than {size}, got {state.entry}")
     if n and not state.levels and outside[state.entry]:
         raise FormatError(f"entry: row {state.entry} is not in the graph")
+    if spanning:
+        _check_spanning(state.links, ~(is_twin | removed))
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -248,6 +269,27 @@ def _check_tree(links: NDArray[np.uint32]) -> None:
     if not np.array_equal(edges, back):
         wrong = edges[np.argmax(edges != back)]
         raise FormatError(f"links of row {wrong >> np.uint64(32)}: a tree edge leads one way only")
+
+
+def components(n: int, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
+    """Find the least of the nodes that each of `n` is connected with by edges from a to b."""
+    least = np.arange(n)
+    while True:
+        one, other = least[a], least[b]
+        if np.array_equal(one, other):
+            return least
+        np.minimum.at(least, np.maximum(one, other), np.minimum(one, other))
+        while not np.array_equal(least, least[least]):
+            least = least[least]
+
+
+def _check_spanning(links: NDArray[np.uint32], alive: NDArray[np.bool_]) -> None:
+    tree = (links != NO_LINK) & ((links & TREE_FLAG) != 0)
+    starts, columns = np.nonzero(tree)
+    roots = components(len(links), starts, links[starts, columns] & SLOT_MASK)
+    if alive.any():
+        lost = alive & (roots != roots[np.argmax(alive)])
+        _refuse(lost, 0, "links of row", "cut off: no tree edges lead there")
 
 
 def _check_upper(number: int, level: Level, below: int, is_twin: NDArray[np.bool_] | None) -> None:

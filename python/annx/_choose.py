@@ -93,18 +93,20 @@ def by_rows(config: Config, preset: str, keep: str, rows: NDArray[np.float32]) -
     if preset == "turbo":
         edge_bits = 2 if config.dim < _ONE_BIT_FROM_DIM else 1
         beside = f", neighbours' codes of {edge_bits} bits beside each row"
+    # Other codecs than of floats hold what float16 would round, so that "f32" takes them too.
+    any_exact = keep != "f16"
     for codec in ("u8", "i8"):
-        if keep in ("auto", "none") and _is_whole(rows, codec):
+        if any_exact and _is_whole(rows, codec):
             low, high = np.iinfo(STORAGE_DTYPES[codec]).min, np.iinfo(STORAGE_DTYPES[codec]).max
             why = f"{preset}: every value is a whole number from {low} to {high}, kept exactly"
             chosen = replace(config, codec=codec, keep="", wide=True, edge_bits=edge_bits)
             return Choice(chosen, why + beside)
-    if keep in ("auto", "none") and _is_far_off(config, rows):
+    if any_exact and _is_far_off(config, rows):
         why = f"{preset}: the vectors lie far from 0 beside their spread, where codes lose too much"
         return Choice(replace(config, codec="f32", keep="", wide=False, edge_bits=0), why)
     kept = keep if keep in ("f16", "f32") else ""
     if preset == "auto":
-        if config.dim < _CODES_FROM_DIM and keep == "auto":
+        if config.dim < _CODES_FROM_DIM and keep in ("auto", "f32"):
             why = f"{preset}: dim below {_CODES_FROM_DIM}, where codes would save little"
             return Choice(replace(config, codec="f32", keep="", wide=False), why)
         if keep == "auto":

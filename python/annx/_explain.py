@@ -15,6 +15,7 @@ from annx._backends.base import MAX_ROWS, Core
 from annx._describe import Described
 from annx._filter import Filter, FilterLike
 from annx._health import HealthReport
+from annx._journal import Journal
 from annx._progress import ignore
 from annx.errors import ParameterError
 
@@ -53,6 +54,7 @@ class Explained(Described):
 
     _core: Core
     _adding: Lock
+    _journal: Journal
     _num_threads: int | None
     _source: str
 
@@ -98,6 +100,8 @@ class Explained(Described):
             raise ParameterError(f"seconds must not be negative, got {seconds}")
         threads = _validate.threads(num_threads, self._num_threads, len(self))
         with self._adding:
+            # By the clock: doing it again would not give the same graph.
+            self._journal.give_up()
             self._core.repair(limit, threads, ignore)
         return self.check()
 

@@ -14,6 +14,8 @@ def renew(index: Any) -> None:
     """Give an index its locks, and new ones in every child that is forked."""
     index._adding = Lock()
     index._tuning = RLock()
+    index._saving = Lock()
+    index._journal.renew()
     _watched.add(index)
 
 

@@ -8,56 +8,42 @@ from __future__ import annotations
 import io
 import os
 import stat
-import struct
 import sys
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annx import _atomic, _validate
-from annx._backends.base import EDGE_CODECS, MAX_ROWS, SCALED, Config, Level, State
+from annx import _log, _sums
+from annx._backends.base import NO_LINK, Config, Level, State
 from annx._check import check_state
-from annx.errors import AnnxError, BackendError, FormatError
+from annx._layout import (
+    HEADER,
+    LOG,
+    Head,
+    Section,
+    aligned,
+    length_of,
+    pack,
+    table_size,
+    unpack,
+)
+from annx._source import Bytes, File, Source
+from annx.errors import BackendError, FormatError
 
-MAGIC = b"\x89ANNX\r\n\x1a"
-VERSION = 1
-
-# magic, version, crc32, required features, optional features, sections, dim, M,
-# ef_construction, ef_search, metric, codec, keep, wide, seed, rows, entry,
-# preset, keep_vectors, edge bits
-_HEADER = struct.Struct("<8sIIIIIIIIIBBBBQQIBBB9x")
-_CRC = slice(12, 16)
-_FEATURES = 16
-# name, element type, required, crc32, offset, length
-_SECTION = struct.Struct("<8sBB2xIQQ")
-_ALIGNMENT = 64
-_MAX_SECTIONS = 64
+#: What to make sure of when a file is read.
+VERIFY = ("full", "structure")
 _MAX_LEVELS = 64
-_PIECE = 1 << 20
-# Required feature: rows were removed, so that labels are -1 or twins stand before what they equal.
-_REMOVED = 1
-# The one section that a reader may skip.
+#: A slot of section "removed" that holds nothing, so that nothing leads there.
+FREE = np.uint32(1 << 31)
+#: Checksums of the blocks of all other sections.
+_SUMS = "sums"
+#: The one section that a reader may skip.
 _TUNING = "tuning"
-
-# A name's place here is its number in the file.
-_METRICS = ("l2", "ip", "cosine", "hamming")
-_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1", "sq8", "sq10")
-_KEEPS = ("", "f16", "f32")
-_PRESETS = (None, "auto", "compact", "turbo")
-_WISHES = ("auto", "f16", "f32", "none")
-_TYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype(np.uint8),
-    2: np.dtype("<u4"),
-    3: np.dtype("<i8"),
-    4: np.dtype("<f4"),
-}
-_TYPE_CODES = {dtype: code for code, dtype in _TYPES.items()}
-
-_Reader = io.BufferedReader | io.BytesIO
+#: An engine may make codes of edges. A file that asks for more than so many bytes of them for
+#: each of its own goes without: M = 64 or less never does.
+_MOST_CODES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +62,8 @@ class Stored:
         The user's `keep_vectors`.
     tuning : ndarray of float32, or None
         What `tune` measured; its meaning is the caller's.
+    tail : Tail or None
+        As read from a file: what changed after the rest was written.
     """
 
     config: Config
@@ -84,30 +72,21 @@ class Stored:
     preset: str | None = None
     keep: str = "auto"
     tuning: NDArray[np.float32] | None = None
+    tail: _log.Tail | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
-    name: str
-    dtype: np.dtype[Any]
-    required: bool
-    crc: int
-    offset: int
-    length: int
-
-
-def save(path: str | os.PathLike[str], stored: Stored) -> None:
-    """Write a file whole or not at all; an older one stays until then.
-
-    Raises
-    ------
-    OSError
-    """
-    _atomic.write(path, lambda file: _write(file, stored))
-
-
-def load(path: str | os.PathLike[str]) -> Stored:
+def load(
+    path: str | os.PathLike[str], *, verify: str = "full", num_threads: int | None = None
+) -> Stored:
     """Read and check a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+    verify : {"full", "structure"}
+        Whether also checksums, and that the tree of level 0 leads to every row.
+    num_threads : int, optional
+        All cores by default.
 
     Raises
     ------
@@ -119,28 +98,37 @@ def load(path: str | os.PathLike[str]) -> Stored:
     mode = os.stat(name).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FormatError(f"{name}: not a regular file")
-    try:
-        with open(name, "rb") as file:
-            return _read(file, os.fstat(file.fileno()).st_size)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}") from None
+    with open(name, "rb", buffering=0) as file:
+        while True:
+            before = os.fstat(file.fileno())
+            try:
+                return _read(File(file.fileno(), num_threads), verify, num_threads)
+            except FormatError as error:
+                after = os.fstat(file.fileno())
+                # Somebody may have added to it between two reads.
+                if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
+                    raise FormatError(f"{name}: {error}") from None
 
 
 def dumps(stored: Stored) -> bytes:
-    """Return the bytes that `save` writes."""
+    """Return the bytes that `write` writes."""
     buffer = io.BytesIO()
-    _write(buffer, stored)
+    write(buffer, stored)
     return buffer.getvalue()
 
 
-def loads(data: bytes) -> Stored:
+def loads(
+    data: bytes | memoryview, *, verify: str = "full", num_threads: int | None = None
+) -> Stored:
     """Read and check what `dumps` returned.
+
+    The state's arrays may be views of it.
 
     Raises
     ------
     FormatError
     """
-    return _read(io.BytesIO(data), len(data))
+    return _read(Bytes(data, num_threads), verify, num_threads)
 
 
 def _refuse_big_endian() -> None:
@@ -152,12 +140,15 @@ def _bytes_of(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _aligned(offset: int) -> int:
-    return (offset + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
-
-
 def _joined(arrays: list[NDArray[np.uint32]]) -> NDArray[np.uint32]:
     return np.concatenate([np.empty(0, np.uint32), *(array.reshape(-1) for array in arrays)])
+
+
+def _removed(state: State) -> NDArray[np.uint32]:
+    """Slots of removed rows, and whether they are free."""
+    slots = np.flatnonzero(state.labels == -1)
+    free = state.links[slots, 0] == NO_LINK
+    return slots.astype(np.uint32) | np.where(free, FREE, np.uint32(0))
 
 
 def _arrays(state: State) -> dict[str, NDArray[Any]]:
@@ -167,6 +158,7 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
         "down": _joined([level.down for level in state.levels]),
         "upper": _joined([level.links for level in state.levels]),
         "twins": state.twins,
+        "removed": _removed(state),
         "labels": state.labels,
         "links": state.links,
         "rows": state.rows,
@@ -176,195 +168,145 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
     return arrays if state.norms is None else {"norms": state.norms} | arrays
 
 
-def _has_removed(state: State) -> bool:
+def _was_removed_from(state: State) -> bool:
     slots, representatives = state.twins.T
     return bool((state.labels == -1).any() or (representatives > slots).any())
 
 
-def _write(file: BinaryIO, stored: Stored) -> None:
+def write(file: BinaryIO, stored: Stored) -> _log.Tail:
+    """Write to an open file, and tell how it may go on."""
     _refuse_big_endian()
-    config, state = stored.config, stored.state
+    state = stored.state
     arrays = _arrays(state)
     if stored.tuning is not None and stored.tuning.size:
         arrays = {_TUNING: stored.tuning} | arrays
-    offset = _HEADER.size + _SECTION.size * len(arrays)
-    table = b""
-    places = []
-    for name, array in arrays.items():
-        offset = _aligned(offset)
-        places.append(offset)
-        data = _bytes_of(array)
-        crc = zlib.crc32(data)
-        kind, required = _TYPE_CODES[array.dtype], name != _TUNING
-        table += _SECTION.pack(name.encode(), kind, required, crc, offset, len(data))
-        offset += len(data)
-    head = _HEADER.pack(
-        MAGIC,
-        VERSION,
-        0,
-        _REMOVED if _has_removed(state) else 0,
-        0,
-        len(arrays),
-        config.dim,
-        config.M,
-        config.ef_construction,
+    sums = [_sums.of_blocks(np.ascontiguousarray(array)) for array in arrays.values()]
+    first: dict[str, NDArray[Any]] = {
+        _SUMS: np.concatenate(sums),
+        LOG: np.frombuffer(_log.empty_section(), np.uint8),
+    }
+    sums = [_sums.of_blocks(array) for array in first.values()] + sums
+    arrays = first | arrays
+    head = Head(
+        stored.config,
         stored.ef_search,
-        _METRICS.index(config.metric),
-        _CODECS.index(config.codec),
-        _KEEPS.index(config.keep),
-        config.wide,
-        config.seed,
         len(state.rows),
         state.entry,
-        _PRESETS.index(stored.preset),
-        _WISHES.index(stored.keep),
-        config.edge_bits,
+        stored.preset,
+        stored.keep,
+        _was_removed_from(state),
+        (),
     )
-    position = file.write(_with_crc(head + table))
-    for place, array in zip(places, arrays.values(), strict=True):
-        file.write(bytes(place - position))
-        position = place + file.write(_bytes_of(array))
+    sections: list[Section] = []
+    end = table_size(len(arrays))
+    for (name, array), blocks in zip(arrays.items(), sums, strict=True):
+        crc, required = _sums.of_section(blocks), name not in (LOG, _TUNING)
+        section = Section(name, array.dtype, required, crc, aligned(end), array.nbytes)
+        sections.append(section)
+        end = section.end
+    head = replace(head, sections=tuple(sections))
+    packed = pack(head)
+    position = file.write(packed)
+    for section, array in zip(sections, arrays.values(), strict=True):
+        file.write(bytes(section.offset - position))
+        position = section.offset + file.write(_bytes_of(array))
+    return _log.without_records(packed, head)
 
 
-def _header_crc(head: bytes) -> int:
-    return zlib.crc32(head[_CRC.stop :], zlib.crc32(head[: _CRC.start]))
+def read_head(source: Source) -> Head:
+    """Read header and table.
 
-
-def _with_crc(head: bytes) -> bytes:
-    return head[: _CRC.start] + struct.pack("<I", _header_crc(head)) + head[_CRC.stop :]
-
-
-def _read(file: _Reader, size: int) -> Stored:
+    Raises
+    ------
+    FormatError
+    """
     _refuse_big_endian()
-    head, count = _read_head(file, size)
-    table = list(_read_table(head, count, size))
-    config, ef_search, n, entry = _parameters(head)
-    preset, keep = _wish(head, config, n)
-    arrays: dict[str, NDArray[Any]] = {}
-    position = len(head)
-    for section in table:
-        if file.read(section.offset - position).strip(b"\0"):
-            raise FormatError(f"offset {position}: padding is not zero")
-        array = _read_section(file, section)
-        position = section.offset + section.length
-        if section.required or section.name == _TUNING:
-            arrays[section.name] = array
-    tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
-    state = _assemble(config, n, entry, arrays)
-    (features,) = struct.unpack_from("<I", head, _FEATURES)
-    check_state(config, state)
-    if _has_removed(state) != bool(features & _REMOVED):
+    length = length_of(source.read(0, HEADER.size), source.size)
+    return unpack(source.read(0, length), source.size)
+
+
+def _read(source: Source, verify: str, num_threads: int | None) -> Stored:
+    full = verify == "full"
+    head = read_head(source)
+    refuse_holes(source, head)
+    # Section "log" has checksums of its own, and changes.
+    sections = [section for section in head.sections if section.name != LOG]
+    found = {section.name: source.array(section, full) for section in sections}
+    stored_sums = _sums_of(head, {name: array for name, (array, _) in found.items()})
+    if full:
+        for section in sections:
+            sums = found[section.name][1]
+            assert sums is not None
+            refuse_damage(section, sums, stored_sums[section.name])
+    stored = assemble(head, {name: array for name, (array, _) in found.items()})
+    check_state(head.config, stored.state, spanning=full, num_threads=num_threads)
+    state = stored.state
+    if not np.array_equal(_removed(state), found["removed"][0]):
+        raise FormatError("section 'removed': labels and links say otherwise")
+    if _was_removed_from(state) != head.removed:
         raise FormatError("feature flag 1 and the rows disagree about whether some were removed")
-    return Stored(config, ef_search, state, preset, keep, tuning)
+    tail = _log.without_records(source.read(0, head.length), head)
+    return replace(stored, tail=_log.read(source, tail, head.config))
 
 
-def _read_head(file: _Reader, size: int) -> tuple[bytes, int]:
-    """Return the header and the section table, their checksum verified."""
-    fixed = file.read(_HEADER.size)
-    if not fixed:
-        raise FormatError("the file is empty")
-    if fixed[: len(MAGIC)] != MAGIC[: len(fixed)]:
-        raise FormatError("not an annx index")
-    if len(fixed) < _HEADER.size:
-        raise FormatError(f"truncated: expected a header of {_HEADER.size} bytes, got {size}")
-    version, _, required, _, count = struct.unpack_from("<IIIII", fixed, len(MAGIC))
-    if version != VERSION:
-        raise FormatError(f"expected format version {VERSION}, got {version}")
-    if count > _MAX_SECTIONS:
-        raise FormatError(f"expected at most {_MAX_SECTIONS} sections, got {count}")
-    head = fixed + file.read(_SECTION.size * count)
-    if len(head) < _HEADER.size + _SECTION.size * count:
-        raise FormatError(f"truncated: expected {count} sections, the file ends at {size}")
-    (stored_crc,) = struct.unpack("<I", head[_CRC])
-    if stored_crc != _header_crc(head):
-        raise FormatError("the header's checksum does not match")
-    if required & ~_REMOVED:
-        raise FormatError(f"needs features of a newer annx (flags {required:#x})")
-    if any(fixed[71:]):
-        raise FormatError("offset 71: reserved bytes are not zero")
-    return head, count
+def refuse_holes(source: Source, head: Head) -> None:
+    """Refuse bytes between sections that are not zero.
+
+    Raises
+    ------
+    FormatError
+    """
+    position = head.length
+    for section in head.sections:
+        if any(source.read(position, section.offset - position)):
+            raise FormatError(f"offset {position}: padding is not zero")
+        position = section.end
 
 
-def _read_table(head: bytes, count: int, size: int) -> Iterator[_Section]:
-    """Sections in order; they follow each other without overlap up to the file's end."""
-    end = len(head)
-    seen = set()
-    for number in range(count):
-        place = _HEADER.size + _SECTION.size * number
-        raw, type_code, required, crc, offset, length = _SECTION.unpack_from(head, place)
-        name = raw.rstrip(b"\0").decode("ascii", "backslashreplace")
-        if type_code not in _TYPES or required > 1 or any(head[place + 10 : place + 12]):
-            raise FormatError(f"section {name!r}: unknown kind at offset {place + 8}")
-        if name in seen:
-            raise FormatError(f"section {name!r} appears twice")
-        seen.add(name)
-        if offset != _aligned(end):
-            raise FormatError(f"section {name!r}: expected offset {_aligned(end)}, got {offset}")
-        end = offset + length
-        if end > size:
-            raise FormatError(f"truncated: section {name!r} ends at {end}, the file at {size}")
-        dtype = _TYPES[type_code]
-        if length % dtype.itemsize:
-            raise FormatError(f"section {name!r}: length {length} is no multiple of {dtype}")
-        yield _Section(name, dtype, bool(required), crc, offset, length)
-    if end != size:
-        raise FormatError(f"expected a file of {end} bytes, got {size}")
+def _sums_of(head: Head, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint32]]:
+    """Split section "sums" among the others."""
+    sums = _take(arrays, _SUMS, np.uint32, None)
+    others = [section for section in head.sections if section.name not in (_SUMS, LOG)]
+    counts = [_sums.count_of_blocks(section.length) for section in others]
+    if sum(counts) != len(sums):
+        raise FormatError(f"section 'sums': expected {sum(counts)} elements, got {len(sums)}")
+    parts = np.split(sums, np.cumsum(counts)[:-1])
+    of = {section.name: part for section, part in zip(others, parts, strict=True)}
+    return of | {_SUMS: _sums.of_blocks(sums)}
 
 
-def _parameters(head: bytes) -> tuple[Config, int, int, int]:
-    fields = _HEADER.unpack_from(head)
-    dim, m, ef_construction, ef_search, metric, codec, keep, wide, seed, n, entry = fields[6:17]
-    edge_bits = fields[19]
-    try:
-        if metric >= len(_METRICS) or codec >= len(_CODECS) or keep >= len(_KEEPS) or wide > 1:
-            raise FormatError(f"unknown metric {metric}, codec {codec}, keep {keep} or wide {wide}")
-        _validate.integer(dim, "dim", 1, _validate.MAX_DIM)
-        _validate.integer(m, "M", 2, _validate.MAX_M)
-        _validate.integer(ef_construction, "ef_construction", 1, _validate.MAX_EF)
-        _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
-        _validate.integer(n, "rows", 0, MAX_ROWS)
-        name = _CODECS[codec]
-        _validate.pair(name, _METRICS[metric], dim)
-        if keep and name not in SCALED:
-            raise FormatError(f"keep goes with codecs sq8 and sq10 alone, got {name}")
-        if edge_bits > 2 or (edge_bits and name not in EDGE_CODECS):
-            raise FormatError(f"unknown edge bits {edge_bits} with codec {name}")
-        if wide and name not in ("i8", "u8"):
-            raise FormatError(f"wide goes with codecs i8 and u8 alone, got {name}")
-    except AnnxError as error:
-        raise FormatError(f"header: {error}") from None
-    shape = (dim, _METRICS[metric], name, m, ef_construction, seed)
-    return Config(*shape, _KEEPS[keep], bool(wide), edge_bits), ef_search, n, entry
+def refuse_damage(section: Section, got: NDArray[np.uint32], stored: NDArray[np.uint32]) -> None:
+    """Refuse a section whose blocks are not those that were written.
 
-
-def _wish(head: bytes, config: Config, n: int) -> tuple[str | None, str]:
-    preset, keep = _HEADER.unpack_from(head)[17:19]
-    if preset >= len(_PRESETS) or keep >= len(_WISHES):
-        raise FormatError(f"header: unknown preset {preset} or keep_vectors {keep}")
-    if preset and (n or config.codec != "f32"):
-        raise FormatError("header: a preset goes with an empty index of codec f32 alone")
-    return _PRESETS[preset], _WISHES[keep]
-
-
-def _read_section(file: _Reader, section: _Section) -> NDArray[Any]:
-    array = np.empty(section.length // section.dtype.itemsize, section.dtype)
-    view = _bytes_of(array)
-    crc = 0
-    # Piece by piece, so that each is summed while the cache still has it.
-    for start in range(0, section.length, _PIECE):
-        piece = view[start : start + _PIECE]
-        if file.readinto(piece) != len(piece):
-            raise FormatError(f"section {section.name!r}: truncated while it was read")
-        crc = zlib.crc32(piece, crc)
-    if crc != section.crc:
+    Raises
+    ------
+    FormatError
+        Names the first bytes that are not.
+    """
+    wrong = np.flatnonzero(got != stored)
+    if len(wrong):
+        start = int(wrong[0]) * _sums.BLOCK
+        stop = min(start + _sums.BLOCK, section.length)
         raise FormatError(
-            f"section {section.name!r} (offset {section.offset}): checksum does not match"
+            f"section {section.name!r}: checksum of bytes {section.offset + start} to "
+            f"{section.offset + stop} does not match"
         )
-    return array
+    if _sums.of_section(stored) != section.crc:
+        raise FormatError(f"section {section.name!r}: checksum does not match")
 
 
-def _assemble(config: Config, n: int, entry: int, arrays: dict[str, NDArray[Any]]) -> State:
-    """Give each section its shape; every length follows from the header and `levels`."""
+def assemble(head: Head, arrays: dict[str, NDArray[Any]]) -> Stored:
+    """Give each section its shape; every length follows from the header and `levels`.
+
+    Raises
+    ------
+    FormatError
+    """
+    config, n = head.config, head.n
+    required = {s.name for s in head.sections if s.required or s.name == _TUNING}
+    arrays = {name: arrays[name] for name in arrays if name in required}
+    tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
+    _take(arrays, _SUMS, np.uint32, None)
     sizes = _take(arrays, "levels", np.uint32, None).tolist()
     if len(sizes) > _MAX_LEVELS:
         raise FormatError(f"section 'levels': expected at most {_MAX_LEVELS}, got {len(sizes)}")
@@ -373,6 +315,7 @@ def _assemble(config: Config, n: int, entry: int, arrays: dict[str, NDArray[Any]
     upper = _take(arrays, "upper", np.uint32, (total, config.M))
     ends = np.cumsum(sizes, dtype=np.int64)[:-1]
     kept = (n, config.kept_stride) if config.keep else None
+    _take(arrays, "removed", np.uint32, None)
     state = State(
         rows=_take(arrays, "rows", np.uint8, (n, config.row_stride)),
         links=_take(arrays, "links", np.uint32, (n, 2 * config.M)),
@@ -384,12 +327,16 @@ def _assemble(config: Config, n: int, entry: int, arrays: dict[str, NDArray[Any]
             for parts in zip(np.split(down, ends), np.split(upper, ends), strict=True)
             if sizes
         ],
-        entry=entry,
+        entry=head.entry,
         originals=None if kept is None else _take(arrays, "original", np.uint8, kept),
     )
     if arrays:
         raise FormatError(f"unknown section {next(iter(arrays))!r}: needs a newer annx")
-    return state
+    if config.edge_bits * config.dim * config.M // 4 > _MOST_CODES * (
+        config.row_stride + 8 * config.M
+    ):
+        config = replace(config, edge_bits=0)
+    return Stored(config, head.ef_search, state, head.preset, head.keep, tuning)
 
 
 def _take(

@@ -15,7 +15,7 @@ from annx._backends.base import (
     Config,
     State,
 )
-from annx._check import check_state
+from annx._check import check_state, components
 from annx.errors import FormatError
 
 _BLOCK = 1 << 14
@@ -121,7 +121,7 @@ def examine(config: Config, state: State, source: str) -> HealthReport:
     stops = ends[starts, columns]
     lost = alive & ~_reached(state, used, ends)
     tree = (state.links[starts, columns] & TREE_FLAG) != 0
-    roots = _components(len(state.labels), starts[tree], stops[tree])
+    roots = components(len(state.labels), starts[tree], stops[tree])
     forward = starts.astype(np.uint64) << np.uint64(32) | stops
     back = stops.astype(np.uint64) << np.uint64(32) | starts.astype(np.uint64)
     groups = np.unique(state.twins[:, 1], return_counts=True)[1] + 1
@@ -157,15 +157,3 @@ def _reached(state: State, used: NDArray[np.bool_], ends: NDArray[np.uint32]) ->
         found = np.unique(ends[edge][used[edge]])
         edge = found[~reached[found]]
     return reached
-
-
-def _components(n: int, a: NDArray[np.int64], b: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """The least node that each node is connected with."""
-    least = np.arange(n)
-    while True:
-        one, other = least[a], least[b]
-        if np.array_equal(one, other):
-            return least
-        np.minimum.at(least, np.maximum(one, other), np.minimum(one, other))
-        while not np.array_equal(least, least[least]):
-            least = least[least]

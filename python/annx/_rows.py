@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from annx._tables import is_torch, unwrap
 from annx.errors import DimensionError, DtypeError, NonFiniteError
 
 #: Elements converted at a time: 2 MB of float64, about what a core has of L2 cache.
@@ -83,10 +84,11 @@ def read_array(x: Any) -> Source:
     """
     if type(x) is np.ndarray:
         array = x
-    elif type(x).__module__.partition(".")[0] == "torch":
-        return _from_torch(x)
     else:
-        array = _as_ndarray(_arrow_values(x))
+        x = unwrap(x)
+        if is_torch(x):
+            return _from_torch(x)
+        array = _as_ndarray(x)
     if array.dtype.name == "bfloat16":
         return Source(array.view(np.uint16), True)
     if array.dtype.kind not in "fiub":
@@ -109,26 +111,6 @@ def _as_ndarray(x: Any) -> NDArray[Any]:
         raise DtypeError(
             f"expected an array in host memory, got {type(x).__qualname__}: {error}"
         ) from error
-
-
-def _arrow_values(x: Any) -> Any:
-    """Turn an Arrow array of lists into an array of rows; leave anything else alone."""
-    if type(x).__module__.partition(".")[0] != "pyarrow" or not hasattr(x, "type"):
-        return x
-    if hasattr(x, "combine_chunks"):
-        x = x.combine_chunks()
-    x = getattr(x, "storage", x)
-    kind = str(x.type)
-    if not kind.startswith(("fixed_size_list", "list", "large_list")):
-        return x
-    if x.null_count:
-        raise DtypeError("expected a vector in every row, got null")
-    values = x.flatten().to_numpy(zero_copy_only=False)
-    if kind.startswith("fixed_size_list"):
-        return values.reshape(len(x), x.type.list_size)
-    if len(set(x.value_lengths().to_pylist())) > 1:
-        raise DimensionError("expected rows of equal length, got lists that differ")
-    return values.reshape(len(x), -1) if len(x) else values
 
 
 def _from_torch(tensor: Any) -> Source:

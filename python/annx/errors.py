@@ -40,7 +40,11 @@ class FilterError(AnnxError, ValueError):
 
 
 class FormatError(AnnxError, ValueError):
-    """A file is not a valid annx index."""
+    """A file is not what it should be: an index, or judgements, or a run."""
+
+
+class ConflictError(AnnxError, RuntimeError):
+    """A file is not, or no longer, the one that a change was meant for."""
 
 
 class CapacityError(AnnxError, OverflowError):

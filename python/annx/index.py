@@ -13,6 +13,7 @@ from annx._backends.base import MAX_ROWS, STORAGE_DTYPES, Config, Core
 from annx._changes import Changeable
 from annx._explain import Explained
 from annx._filter import FilterLike
+from annx._journal import Journal
 from annx._persist import Persisted
 from annx._progress import ignore
 from annx._recall import Tunable
@@ -47,7 +48,8 @@ class Index(Changeable, Explained, Persisted, Tunable):
         ``"hamming"``, which goes with no other.
     keep_vectors : {"auto", "f16", "f32", "none"}
         With scaled codecs and the presets: how the vectors themselves are kept beside the
-        codes, for exact distances and for `get`.
+        codes, for exact distances and for `get`. ``"auto"`` rounds them to float16
+        where its range holds them; with ``"f32"`` `get` gives back what was added.
     M : int
         Links of a node, 2 to 512; the lowest level has ``2 * M``. More links: higher
         recall in hard data, more memory.
@@ -124,6 +126,8 @@ class Index(Changeable, Explained, Persisted, Tunable):
         self._next_label = None
         self._least_label = 0
         self._source = "memory"
+        self._journal = Journal()
+        self._on_disk = None
         _fork.renew(self)
         self._use(core, choice)
 

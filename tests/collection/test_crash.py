@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from collection_model import plain
-from crash_writer import DIM, document
+from crash_writer import DIM, TEXT, document
 
 import annx
 
@@ -43,6 +44,7 @@ def write_and_kill(folder, seed, seconds):
     process.wait()
     process.stdout.close()
     assert process.returncode == -signal.SIGKILL
+    # The last line may be cut off.
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
@@ -64,8 +66,39 @@ def held(collection):
 
 
 def search_all(collection, query):
-    hits = collection.search(vector=query, k=len(collection) + 1, ef_search=4000)
-    return {hit["id"]: (hit["version"], hit["score"]) for hit in hits}
+    """What each retriever finds: ids, with versions and scores."""
+    k = len(collection) + 1
+    found = {
+        "vector": collection.search(vector=query, k=k, ef_search=4000),
+        "sparse": collection.search(sparse={100: 1.0}, k=k),
+        "filter": collection.search(
+            vector=query, k=k, ef_search=4000, filter={"version": {"$gte": 3}}
+        ),
+    }
+    if TEXT:
+        found["text"] = collection.search(text="title", vector=False, k=k)
+    return {
+        name: {hit["id"]: (hit["version"], 0 if name == "text" else hit.score) for hit in hits}
+        for name, hits in found.items()
+    }
+
+
+def searched(state):
+    """What `search_all` has to find."""
+    documents = [document(id, version) for id, version in state.items()]
+    vectors = {
+        each["id"]: (each["version"], -sum(x * x for x in each["vector"]))
+        for each in documents
+        if "vector" in each
+    }
+    found = {
+        "vector": vectors,
+        "sparse": {d["id"]: (d["version"], d["version"]) for d in documents if "weights" in d},
+        "filter": {id: pair for id, pair in vectors.items() if pair[0] >= 3},
+    }
+    if TEXT:
+        found["text"] = {each["id"]: (each["version"], 0) for each in documents}
+    return found
 
 
 def test_acknowledged_writes_survive(tmp_path):
@@ -88,15 +121,13 @@ def test_acknowledged_writes_survive(tmp_path):
             recovered = search_all(collection, query)
             if kill % 5 == 0:
                 assert collection.check() == []
-        want = {
-            id: (version, -sum(x * x for x in document(id, version)["vector"]))
-            for id, version in state.items()
-            if "vector" in document(id, version)
-        }
-        assert equal(recovered, want)
+        assert equal(recovered, searched(state))
     # A rebuild from the records alone answers the same.
-    for path in folder.glob("*.annx"):
-        path.unlink()
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix in (".annx", ".bin", ".sparse"):
+            path.unlink()
     with (
         pytest.warns(annx.RebuildWarning, match="missing"),
         annx.Collection.open(folder) as collection,
@@ -106,5 +137,11 @@ def test_acknowledged_writes_survive(tmp_path):
 
 def equal(a, b):
     return a.keys() == b.keys() and all(
-        a[id][0] == b[id][0] and a[id][1] == pytest.approx(b[id][1], rel=1e-5) for id in a
+        a[name].keys() == b[name].keys()
+        and all(
+            a[name][id][0] == b[name][id][0]
+            and a[name][id][1] == pytest.approx(b[name][id][1], rel=1e-5)
+            for id in a[name]
+        )
+        for name in a
     )

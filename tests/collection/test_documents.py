@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import sys
 
 import numpy as np
 import pytest
 from collection_model import opened
 
 import annx
-from annx.collection import VectorField
+from annx.collection import VectorField, _writing
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_update_keeps_what_it_does_not_name(places):
     assert places.get("kept") == {"id": "kept", "n": None, "m": 2}
     assert places.search(vector=[1, 0])[0]["id"] == "kept"
     places.update({"id": "kept", "vector": None})
-    assert places.search(vector=[1, 0]) == []
+    assert len(places.search(vector=[1, 0])) == 0
     with pytest.raises(annx.DocumentError, match="'no such'"):
         places.update([{"id": "kept", "n": 3}, {"id": "no such"}])
     assert places.get("kept")["n"] is None
@@ -264,3 +265,26 @@ def test_stored_keys_come_back_and_are_not_filtered_by(tmp_path):
         annx.Collection.open(tmp_path / "pages", stored="html")
     with pytest.raises(annx.SchemaError, match="twice"):
         annx.Collection.open(tmp_path / "other", dim=2, text="html", stored="html")
+
+
+def test_text_without_its_extra_makes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tantivy", None)
+    with pytest.raises(annx.MissingExtraError, match="text"):
+        annx.Collection.open(tmp_path / "new", text="body")
+    assert not (tmp_path / "new").exists()
+
+
+def test_memory_of_a_long_write_is_that_of_a_batch(tmp_path, monkeypatch):
+    """Documents are taken from an iterable as they are written."""
+    monkeypatch.setattr(_writing, "_BATCH_BYTES", 1_000_000)
+
+    def documents(size, most):
+        before = len(collection)
+        for n in range(100):
+            yield {"id": f"{size} {n}", "text": "x" * size}
+            assert n + 1 - (len(collection) - before) <= most
+
+    with opened(tmp_path, dim=2, durability="none") as collection:
+        assert collection.upsert(documents(100_000, 10)) == 100
+        assert collection.upsert(documents(10, 7), batch_size=7) == 100
+        assert len(collection) == 200

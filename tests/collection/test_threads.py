@@ -56,7 +56,7 @@ def test_searches_see_whole_batches_while_writes_go_on(tmp_path, reader_opens_it
                 for hit in hits:
                     versions.setdefault(hit["batch"], []).append(hit["version"])
                     held = vector(hit["batch"], hit["place"], hit["version"])
-                    assert hit["score"] == -float(held @ held), "a document and another's vector"
+                    assert hit.score == -float(held @ held), "a document and another's vector"
                 for found in versions.values():
                     assert len(found) == TOGETHER, "half a batch"
                     assert len(set(found)) == 1, "two versions of one batch"

@@ -9,6 +9,7 @@ from conftest import load_backend
 from data import PAIRS, recall, truth_of, vectors
 
 import annx
+from annx._rows import to_rows
 
 EVERY = ["reference", "numba", "native"]
 
@@ -122,3 +123,27 @@ def test_missing_file(backend, tmp_path):
         annx.load(tmp_path)
     with pytest.raises(FileNotFoundError):
         annx.Index(3).save(tmp_path / "none" / "i.annx")
+
+
+@pytest.mark.parametrize(("codec", "metric"), PAIRS)
+def test_encode_gives_the_rows_that_add_stores(engine, codec, metric, rng):
+    check_encoding(rng, codec, metric)
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
+@pytest.mark.parametrize(("codec", "keep"), [("sq8", "f32"), ("sq8", "f16"), ("sq10", "none")])
+def test_encode_gives_the_codes_that_add_stores(engine, codec, keep, metric, rng):
+    check_encoding(rng, codec, metric, keep_vectors=keep)
+
+
+def check_encoding(rng, codec, metric, **options):
+    index = annx.Index(32, metric, codec=codec, **options)
+    x = vectors(rng, 300, 32, codec if codec in ("i8", "u8", "b1", "f16") else "f32")
+    rows = to_rows(x, 32, index._config.input_codec)
+    before = index.to_bytes()
+    encoded = index._core.encode(rows, num_threads=2)
+    assert index.to_bytes() == before
+    index.add(x)
+    state = index._core.export_state()
+    for got, want in zip(encoded, (state.rows, state.originals, state.norms), strict=True):
+        assert got is want is None or (got.dtype == want.dtype and np.array_equal(got, want))

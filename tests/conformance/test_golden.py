@@ -13,6 +13,7 @@ import annx
 
 FOLDER = Path(__file__).parents[1] / "golden"
 FILES = sorted(FOLDER.glob("*.annx"))
+LOGGED = sorted((FOLDER / "logged").glob("*.annx"))
 
 _spec = importlib.util.spec_from_file_location("golden_make", FOLDER / "make.py")
 make = importlib.util.module_from_spec(_spec)
@@ -69,3 +70,21 @@ def test_golden_file_with_removed_rows(use_backend, name):
     rows = index.get(index.labels).astype(np.float64)
     want = np.sort(all_distances("l2", x[:5].astype(np.float64), rows), axis=1)
     np.testing.assert_allclose(hits.distances, want, rtol=2e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("path", LOGGED, ids=lambda path: path.stem)
+def test_golden_file_with_a_log(backend, path):
+    name = path.stem.split("_", 1)[1]
+    codec = make.FILES[name]
+    index = annx.load(path)
+    want = dict(zip(make.labels().tolist(), make.vectors(codec), strict=True))
+    x = make.vectors(codec)
+    want |= dict(zip(make.labels()[:2].tolist(), x[7:9], strict=True))
+    want |= dict(zip([-7, 1, 2], x[3:6], strict=True))
+    for label in make.labels()[20:40].tolist():
+        del want[label]
+    assert sorted(index.labels.tolist()) == sorted(want) and index.ef_search == 33
+    close = {"cosine_sq8-f32": 1e-6, "l2_turbo": 0.04}.get(name, 0)
+    np.testing.assert_allclose(
+        index.get([*want]), np.stack([*want.values()]), rtol=1e-6, atol=close
+    )

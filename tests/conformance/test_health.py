@@ -63,7 +63,7 @@ def cut_off(index, picks):
             used = used[~np.isin(slots[used], list(picks))]
             level.links[row] = NO_LINK
             level.links[row, : len(used)] = used
-    return annx.Index._restore(_format.loads(_format.dumps(stored)), None)
+    return annx.Index._restore(_format.loads(_format.dumps(stored), verify="structure"), None)
 
 
 @pytest.mark.parametrize("count", [1, 5, 60])

@@ -73,6 +73,23 @@ def removed():
     return index
 
 
+def logged(name, path):
+    """Save an index, and then what was changed since, twice."""
+    codec = FILES[name]
+    x = vectors(codec)
+    index = annx.Index(DIM, **options(name), M=3, ef_construction=20, seed=7)
+    index.add(x[:30], labels()[:30])
+    index.save(path)
+    index.add(x[30:], labels()[30:])
+    index.update(labels()[:2], x[7:9])
+    index.save(path, incremental=True)
+    index.add(x[3:6], [-7, 1, 2], upsert=True)
+    index.remove(labels()[20:40])
+    index.compact()
+    index.ef_search = 33
+    index.save(path, incremental=True)
+
+
 def main(folder):
     for name, codec in FILES.items():
         path = Path(folder) / f"v1_{name}.annx"
@@ -85,6 +102,10 @@ def main(folder):
     path = Path(folder) / "removed" / "v1_l2_f32.annx"
     if not path.exists():
         removed().save(path)
+    for name in ("l2_f32", "cosine_bf16", "l2_turbo", "cosine_sq8-f32", "hamming_b1"):
+        path = Path(folder) / "logged" / f"v1_{name}.annx"
+        if not path.exists():
+            logged(name, path)
 
 
 if __name__ == "__main__":

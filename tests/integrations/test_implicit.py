@@ -212,6 +212,24 @@ def test_recall_of_similar_ones(trained, kind):
     np.testing.assert_allclose(got[1][:, 0], want[1][:, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("recall", [0.8, 0.99])
+def test_recall_asked_for_is_recall_found(trained, recall):
+    model, _ = trained
+    goal = AnnxModel(
+        model.model,
+        recall=recall,
+        approximate_similar_items=False,
+        approximate_similar_users=False,
+    )
+    for count in (10, 100):
+        want = model.model.recommend(np.arange(1500), None, count, False)[0]
+        got = goal.recommend(np.arange(1500), None, count, False)[0]
+        found = [len(np.intersect1d(a, b)) for a, b in zip(want, got, strict=True)]
+        assert np.mean(found) / count > recall - 0.02
+    wide = AnnxModel(model.model, ef_search=1, approximate_similar_users=False)
+    assert len(wide.recommend(0, None, 10, False)[0]) == 10
+
+
 def test_metrics_are_those_of_exact_scores(trained):
     model, likes = trained
     rng = np.random.default_rng(0)
@@ -237,7 +255,7 @@ def test_inner_product_is_not_cosine(trained):
 
 def test_new_factors_are_swapped_in(trained):
     model, _ = trained
-    old = dict(model.indexes)
+    old = model.indexes
     other = AnnxModel(
         pickle.loads(pickle.dumps(model.model)),
         approximate_similar_items=False,
@@ -286,9 +304,15 @@ def test_a_file_names_no_class_but_implicits(board, tmp_path):
         np.savez(tmp_path / "bad.npz", **{**arrays, "kind": kind})
         with pytest.raises(FormatError, match="model of implicit"):
             AnnxModel.load(tmp_path / "bad.npz")
-    np.savez(tmp_path / "bad.npz", x=1)
-    with pytest.raises(FormatError, match="AnnxModel"):
-        AnnxModel.load(tmp_path / "bad.npz")
+    whole = (tmp_path / "model.npz").read_bytes()
+    for missing in ("kind", "model", "widths_recommend"):
+        np.savez(tmp_path / "bad.npz", **{k: v for k, v in arrays.items() if k != missing})
+        with pytest.raises(FormatError, match=missing):
+            AnnxModel.load(tmp_path / "bad.npz")
+    for damaged in (b"", whole[:1000], b"x" * 100):
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        with pytest.raises(FormatError):
+            AnnxModel.load(tmp_path / "bad.npz")
 
 
 def test_parts_that_the_model_answers(monkeypatch):

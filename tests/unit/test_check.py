@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from samples import dump, sample
+from sealing import patched, sections
 
 from annx import FormatError, _format
 from annx._backends.base import NO_LINK, TREE_FLAG, Config, Level, State
+
+
+@pytest.fixture(params=["reference", "native"], autouse=True)
+def checked_by(request, use_backend):
+    """The check in NumPy, and the native one."""
+    return use_backend(request.param)
 
 
 def change(part, place, value):
@@ -98,14 +105,20 @@ def test_a_free_slot_is_empty():
 def test_the_flag_of_removal_must_be_right():
     config, state = sample()
     for flag in (0, 1):
-        data = bytearray(dump(config, state))
-        data[16] = 1 - flag
-        data[12:16] = b"0000"
-        head = bytes(data[: 80 + 32 * data[24]])
-        data[: len(head)] = _format._with_crc(head)
         with pytest.raises(FormatError, match="feature flag 1"):
-            _format.loads(bytes(data))
+            _format.loads(patched(dump(config, state), 16, "<I", 1 - flag))
         state.labels[0] = -1
+
+
+def test_removed_rows_are_those_without_a_label():
+    config, state = sample()
+    state.labels[0] = -1
+    data = dump(config, state)
+    assert _format.loads(data).state.labels[0] == -1
+    place = sections(data)["removed"][0]
+    for slot in (1, 6, 2**31, 2**32 - 1):
+        with pytest.raises(FormatError, match="section 'removed': labels and links say otherwise"):
+            _format.loads(patched(data, place, "<I", slot))
 
 
 def test_hostile_scale():

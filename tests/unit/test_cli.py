@@ -293,5 +293,5 @@ def test_without_click_one_line_names_the_extra():
 
 def test_help_lists_every_command():
     said = run("--help").stdout
-    assert all(word in said for word in ("bench", "build", "demo", "info", "search"))
+    assert all(word in said for word in ("bench", "build", "demo", "eval", "info", "search"))
     assert annx.__version__ in run("--version").stdout

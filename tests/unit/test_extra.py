@@ -32,19 +32,23 @@ def test_an_integration_has_an_extra_and_a_place_in_ci(module):
     assert f"annx[{name}]" in (ROOT / "docs" / "integrations.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("module", INTEGRATIONS)
-def test_a_missing_package_is_named_with_its_extra(module):
-    name = module.replace("_", "-")
-    # Nothing but annx and NumPy can be imported.
-    code = f"""
+#: Imports nothing but annx and NumPy.
+ALONE = """
 import importlib.abc, sys
 class Nothing(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path, target=None):
         top = fullname.partition(".")[0]
         if top not in ("annx", "numpy") and top not in sys.stdlib_module_names:
-            raise ModuleNotFoundError(f"No module named {{top!r}}", name=top)
+            raise ModuleNotFoundError(f"No module named {top!r}", name=top)
 sys.meta_path.insert(0, Nothing())
 import annx
+"""
+
+
+@pytest.mark.parametrize("module", INTEGRATIONS)
+def test_a_missing_package_is_named_with_its_extra(module):
+    name = module.replace("_", "-")
+    code = f"""
 try:
     import annx.integrations.{module}
 except annx.MissingExtraError as error:
@@ -52,7 +56,26 @@ except annx.MissingExtraError as error:
 else:
     raise SystemExit("it was imported")
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", ALONE + code], check=True)
+
+
+def test_evaluation_needs_its_extra_where_it_measures(tmp_path):
+    code = f"""
+from annx import evaluation
+evaluation.write_run({str(tmp_path / "x")!r}, {{"q": {{"d": 1.0}}}})
+run = evaluation.read_run({str(tmp_path / "x")!r})
+for call in (
+    lambda: evaluation.evaluate(run, {{"q": {{"d": 1}}}}),
+    lambda: evaluation.paired_difference([1, 2], [2, 4]),
+):
+    try:
+        call()
+    except annx.MissingExtraError as error:
+        assert "pip install 'annx[evaluation]'" in str(error), error
+    else:
+        raise SystemExit("it ran")
+"""
+    subprocess.run([sys.executable, "-c", ALONE + code], check=True)
 
 
 def test_other_errors_pass_through():

@@ -8,7 +8,7 @@ import pytest
 from samples import dump, sample
 
 import annx
-from annx import FormatError, _format
+from annx import FormatError, _atomic, _format
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,15 @@ def stored():
     return _format.Stored(config, 64, state)
 
 
+def save(path, stored):
+    _atomic.write(path, lambda file: _format.write(file, stored))
+
+
 def test_saving_replaces(tmp_path, stored, data):
     path = tmp_path / "i.annx"
     path.write_bytes(b"old")
     path.chmod(0o640)
-    _format.save(path, stored)
+    save(path, stored)
     assert path.read_bytes() == data
     assert [entry.name for entry in tmp_path.iterdir()] == ["i.annx"]
     if os.name == "posix":
@@ -37,7 +41,7 @@ def test_saving_replaces(tmp_path, stored, data):
 def test_a_new_file_obeys_the_umask(tmp_path, stored):
     previous = os.umask(0o027)
     try:
-        _format.save(tmp_path / "i.annx", stored)
+        save(tmp_path / "i.annx", stored)
     finally:
         os.umask(previous)
     assert (tmp_path / "i.annx").stat().st_mode & 0o777 == 0o640
@@ -52,11 +56,11 @@ def test_a_failed_save_leaves_the_old_file_alone(tmp_path, stored, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     if step == "write":
-        monkeypatch.setattr(_format, "_write", fail)
+        monkeypatch.setattr(_format, "write", fail)
     else:
         monkeypatch.setattr(os, step, fail)
     with pytest.raises(OSError, match="No space"):
-        _format.save(path, stored)
+        save(path, stored)
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["i.annx"]
@@ -67,7 +71,7 @@ def test_the_file_and_its_folder_are_synced_around_the_rename(tmp_path, stored, 
     for name in ("fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *a, n=name, r=real: (calls.append(n), r(*a))[1])
-    _format.save(tmp_path / "i.annx", stored)
+    save(tmp_path / "i.annx", stored)
     assert calls == (["fsync", "replace", "fsync"] if os.name == "posix" else ["fsync", "replace"])
 
 
@@ -76,12 +80,12 @@ def test_links_are_followed_and_devices_refused(tmp_path, stored, data):
     (tmp_path / "real").mkdir()
     link = tmp_path / "link.annx"
     link.symlink_to(tmp_path / "real" / "i.annx")
-    _format.save(link, stored)
+    save(link, stored)
     assert link.is_symlink() and (tmp_path / "real" / "i.annx").read_bytes() == data
     with pytest.raises(OSError, match="not a regular file"):
-        _format.save("/dev/null", stored)
+        save("/dev/null", stored)
     with pytest.raises(OSError, match="not a regular file"):
-        _format.save(tmp_path, stored)
+        save(tmp_path, stored)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(FormatError, match="pipe: not a regular file"):

@@ -346,6 +346,14 @@ class Core(Protocol):
     def labels(self) -> NDArray[np.int64]:
         """Labels by slot, of those that have one; a copy."""
 
+    def encode(
+        self, rows: NDArray[Any], num_threads: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.float32] | None]:
+        """``rows``, ``originals`` and ``norms`` of a `State` of these rows, at least one.
+
+        The core itself stays as it is: for files of graphs that others have built.
+        """
+
     def export_state(self) -> State:
         """A consistent copy of everything."""
 

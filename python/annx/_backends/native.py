@@ -46,15 +46,24 @@ class NativeCore(_native.Core):
 
     def import_state(self, state: State) -> None:  # type: ignore[override]
         """Fill an empty core with validated arrays."""
-        super().import_state(
-            {
-                "rows": state.rows,
-                "links": state.links,
-                "labels": state.labels,
-                "norms": state.norms,
-                "twins": state.twins,
-                "levels": [(level.down, level.links) for level in state.levels],
-                "entry": state.entry,
-                "originals": state.originals,
-            }
-        )
+        super().import_state(_as_dict(state))
+
+
+def check_state(config: Config, state: State, spanning: bool, num_threads: int) -> None:
+    """Refuse a state that is not whole, as `annx._check.check_arrays` does."""
+    c = config
+    shape = (c.dim, c.metric, c.codec, c.keep, c.M)
+    _native.check_state(*shape, _as_dict(state), spanning, num_threads)
+
+
+def _as_dict(state: State) -> dict[str, Any]:
+    return {
+        "rows": state.rows,
+        "links": state.links,
+        "labels": state.labels,
+        "norms": state.norms,
+        "twins": state.twins,
+        "levels": [(level.down, level.links) for level in state.levels],
+        "entry": state.entry,
+        "originals": state.originals,
+    }

@@ -235,14 +235,14 @@ def _reverse_base(
 @inner
 def _link_base(store: Store, graph: Graph, scratch: Scratch, slot: int, count: int) -> None:
     links = graph.links
-    forward = links.shape[1] // 2
+    width = links.shape[1]
     select(
         store,
         graph.upper_slot[:0],
         scratch.pool_node,
         scratch.pool_dist,
         count,
-        forward,
+        width,
         scratch.role,
         scratch.batch_slot,
     )
@@ -260,6 +260,8 @@ def _link_base(store: Store, graph: Graph, scratch: Scratch, slot: int, count: i
         hung = hung or target == parent
         _reverse_base(store, graph, scratch, target, slot, scratch.pool_dist[n], flags)
     if not hung:
+        # The parent takes the place of the farthest.
+        used = min(used, width - 1)
         links[slot, used] = np.uint32(np.uint32(parent) | TREE_FLAG | OCCLUDED_FLAG)
         dist = code_distance(store, slot, parent)
         _reverse_base(store, graph, scratch, parent, slot, dist, TREE_FLAG)

@@ -55,6 +55,9 @@ _LAST_LABEL = int(np.iinfo(np.int64).max)
 #: Dead nodes that wait until the graph is mended: a share of all, few enough for searches
 #: to pass through them unnoticed.
 _PATIENCE, _PATIENCE_SHARE = 32, 256
+#: Rows inserted before what died meanwhile is seen to. Not as many as the clock allows: this
+#: decides about slots and links.
+_BLOCK = 32
 #: Rows mended between two looks at whether to stop: some 50 ms.
 _MENDED = 256
 
@@ -102,10 +105,15 @@ class Changing(Parts):
             )
 
             def work(start: int, stop: int) -> None:
-                self._add_block(rows, given, start, stop)
-                self._tidy(None)
+                for first in range(start * _BLOCK, min(stop * _BLOCK, count), _BLOCK):
+                    self._add_block(rows, given, first, min(first + _BLOCK, count))
+                    self._tidy(None)
 
-            run(work, count, 1, poll)
+            def rows_done(blocks: int) -> None:
+                if poll is not None:
+                    poll(min(blocks * _BLOCK, count))
+
+            run(work, -(-count // _BLOCK), 1, rows_done)
 
     def remove(self, labels: NDArray[np.int64], num_threads: int, poll: Poll | None = None) -> None:
         """See `Core`."""
@@ -160,7 +168,8 @@ class Changing(Parts):
 
     def _hang(self, part: int, main: int, inside: NDArray[np.bool_]) -> None:
         """Hang a part of the tree to the nearest node of the main one, of those `inside`."""
-        store, graph, ef = self._store, self._graph, self._config.ef_construction
+        store, graph = self._store, self._graph
+        ef = min(self._config.ef_construction, len(store.labels))
         scratch = self._take_scratch(ef)
         queries = store.rows, store.scales, part
         walk = np.zeros(3, np.int64)
@@ -388,7 +397,7 @@ class Changing(Parts):
     def _mend(self, links: NDArray[np.uint32], slots: NDArray[np.uint32], ill: Slots) -> None:
         if not len(ill):
             return
-        ef = self._config.ef_construction
+        ef = min(self._config.ef_construction, len(self._store.labels))
         scratch = self._take_scratch(ef)
         made = np.empty((len(ill), links.shape[1]), np.uint32)
         mend_rows(self._store, links, slots, scratch, ill, ef, made)

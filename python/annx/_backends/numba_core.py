@@ -10,11 +10,19 @@ from numpy.typing import NDArray
 from annx._backends.base import Config, Poll, State
 from annx._backends.numba_change import Changing
 from annx._backends.numba_exact import label_hits, nearest_rows
-from annx._backends.numba_layout import DEAD, NO_LABEL, TWINS, Store
+from annx._backends.numba_layout import (
+    DEAD,
+    NO_LABEL,
+    TWINS,
+    Store,
+    grown_store,
+    kept_config,
+    new_store,
+)
 from annx._backends.numba_passing import EVERYTHING
 from annx._backends.numba_planned import Planned
 from annx._backends.numba_search import search_block
-from annx._backends.numba_state import export_state, import_state
+from annx._backends.numba_state import export_state, import_state, stored_arrays
 from annx._backends.numba_work import run
 from annx.errors import LabelError
 
@@ -128,6 +136,20 @@ class NumbaCore(Changing, Planned):
         with self._lock.reading():
             labels = self._store.labels[: self._slot_count()]
             return np.asarray(labels[labels != NO_LABEL])
+
+    def encode(
+        self, rows: NDArray[Any], num_threads: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.float32] | None]:
+        """See `Core`."""
+        n = len(rows)
+
+        def filled(config: Config) -> Store:
+            return grown_store(config, new_store(config), 0, n)
+
+        store = filled(self._config)
+        originals = filled(kept_config(self._config)) if self._config.keep else None
+        self._codec.put(store, originals, 0, rows, 0, n)
+        return stored_arrays(self._config, store, originals, n)
 
     def export_state(self) -> State:
         """See `Core`."""

@@ -99,20 +99,32 @@ def _inner_store(
     return store
 
 
+def stored_arrays(
+    config: Config, store: Store, originals: Store | None, n: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.float32] | None]:
+    """Copy ``rows``, ``originals`` and ``norms`` of a `State`."""
+    rows = _stored_rows(config, store, n)
+    norms = (originals or store).scales[:n].copy() if config.has_norms else None
+    if originals is None:
+        return rows, None, norms
+    return rows, _stored_rows(kept_config(config), originals, n), norms
+
+
 def export_state(config: Config, store: Store, originals: Store | None, graph: Graph) -> State:
     """Copy everything into the arrays of a file."""
     n = int(graph.head[ROWS])
     levels, entry = _upper_levels(graph)
     twins = graph.twins[: int(graph.head[TWINS])]
+    rows, kept, norms = stored_arrays(config, store, originals, n)
     state = State(
-        rows=_stored_rows(config, store, n),
+        rows=rows,
         links=graph.links[:n].copy(),
         labels=store.labels[:n].copy(),
-        norms=(originals or store).scales[:n].copy() if config.has_norms else None,
+        norms=norms,
         twins=twins[np.argsort(twins[:, 0])],
         levels=levels,
         entry=entry,
-        originals=None if originals is None else _stored_rows(kept_config(config), originals, n),
+        originals=kept,
     )
     free = (state.labels == NO_LABEL) & (state.links[:, 0] == NO_LINK)
     if free.any():

@@ -10,7 +10,9 @@ import click
 import annx
 from annx.cli._bench import bench
 from annx.cli._build import build
+from annx.cli._collection import collection
 from annx.cli._demo import demo
+from annx.cli._eval import evaluate
 from annx.cli._info import info
 from annx.cli._search import search
 from annx.errors import AnnxError
@@ -45,5 +47,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, bench, build, search, info):
+for _command in (demo, bench, build, search, info, evaluate, collection):
     cli.add_command(_command)

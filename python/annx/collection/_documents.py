@@ -48,7 +48,16 @@ class Batch:
         return len(self.ids)
 
 
-def check_id(value: Any, position: int | None = None) -> str:
+#: What messages call a document, by its place in a sequence.
+Label = Callable[[int], str]
+
+
+def numbered(first: int = 0) -> Label:
+    """Call documents by their numbers, from `first` on."""
+    return lambda place: f"document {first + place}"
+
+
+def check_id(value: Any, where: str = "") -> str:
     """Return an id.
 
     Raises
@@ -56,7 +65,7 @@ def check_id(value: Any, position: int | None = None) -> str:
     DocumentError
         Not a str, empty, or with surrogates, which no file can hold.
     """
-    place = "" if position is None else f"document {position}: "
+    place = where and f"{where}: "
     if not isinstance(value, str):
         raise DocumentError(f"{place}expected an id as str, got {value!r}")
     if not value:
@@ -66,7 +75,7 @@ def check_id(value: Any, position: int | None = None) -> str:
     return str(value)
 
 
-def check_documents(documents: Sequence[Any], first: int = 0) -> None:
+def check_documents(documents: Sequence[Any], label: Label) -> None:
     """Refuse what is no document.
 
     Raises
@@ -76,16 +85,16 @@ def check_documents(documents: Sequence[Any], first: int = 0) -> None:
     for position, document in enumerate(documents):
         if not isinstance(document, Mapping):
             kind = type(document).__qualname__
-            raise DocumentError(f"document {first + position}: expected a mapping, got {kind}")
+            raise DocumentError(f"{label(position)}: expected a mapping, got {kind}")
         if ID not in document:
-            raise DocumentError(f"document {first + position}: no key 'id'")
+            raise DocumentError(f"{label(position)}: no key 'id'")
 
 
 def encode(
     documents: Sequence[Mapping[str, Any]],
     schema: Schema,
     check: Callable[[str, NDArray[Any]], None],
-    first: int = 0,
+    label: Label,
 ) -> Batch:
     """Check documents and make them a batch; of those with one id the last counts.
 
@@ -95,8 +104,8 @@ def encode(
     schema : Schema
     check : callable
         Raises for rows that the index of a vector field would refuse.
-    first : int
-        The number of the first document, for messages.
+    label : callable
+        What messages call a document, by its place.
 
     Raises
     ------
@@ -105,34 +114,32 @@ def encode(
     DimensionError, DtypeError, NonFiniteError, ZeroVectorError
         A vector.
     """
-    check_documents(documents, first)
-    last = {
-        check_id(document[ID], first + position): position
-        for position, document in enumerate(documents)
-    }
-    chosen = [(id, documents[position], first + position) for id, position in last.items()]
+    check_documents(documents, label)
+    last = {check_id(each[ID], label(place)): place for place, each in enumerate(documents)}
+    ids = list(last)
+    chosen = [documents[place] for place in last.values()]
+    wheres = [f"{label(place)} ({id!r})" for id, place in last.items()]
     made: list[dict[str, Any]] = []
     payloads = []
     special = schema.special
-    for id, document, number in chosen:
-        payload = _payload(document, special, schema, f"document {number} ({id!r})")
-        payloads.append(dump_payload(payload, f"document {number} ({id!r})"))
+    for id, document, where in zip(ids, chosen, wheres, strict=True):
+        payload = _payload(document, special, schema, where)
+        payloads.append(dump_payload(payload, where))
         made.append({ID: id, **payload})
     for name, settings in schema.vectors.items():
-        having = [place for place, each in enumerate(chosen) if each[1].get(name) is not None]
+        having = [place for place, each in enumerate(chosen) if each.get(name) is not None]
         if not having:
             continue
-        values = [chosen[place][1][name] for place in having]
-        labels = [f"document {chosen[place][2]} ({chosen[place][0]!r})" for place in having]
+        values = [chosen[place][name] for place in having]
+        labels = [wheres[place] for place in having]
         for place, row in zip(having, _vectors(values, name, settings, check, labels), strict=True):
             made[place][name] = row
     for name in schema.sparse:
-        for target, (id, document, number) in zip(made, chosen, strict=True):
+        for target, document, where in zip(made, chosen, wheres, strict=True):
             value = document.get(name)
             if value is not None:
-                where = f"document {number} ({id!r}), field {name!r}"
-                target[name] = sparse_vector(value, where)
-    return Batch(list(last), payloads, made)
+                target[name] = sparse_vector(value, f"{where}, field {name!r}")
+    return Batch(ids, payloads, made)
 
 
 def _payload(
@@ -235,7 +242,10 @@ def _vectors(
 
 
 def sparse_vector(value: Any, where: str = "sparse vector") -> Sparse:
-    """Read a sparse vector: a mapping of index to weight, a pair of arrays, or a CSR row.
+    """Read a sparse vector.
+
+    It is a mapping of index to weight, a mapping of ``"indices"`` and ``"values"``, a pair
+    of these, or a SciPy row.
 
     Raises
     ------
@@ -246,6 +256,8 @@ def sparse_vector(value: Any, where: str = "sparse vector") -> Sparse:
         if csr.ndim == 2 and csr.shape[0] != 1:
             raise DocumentError(f"{where}: expected one sparse row, got {csr.shape[0]}")
         pair: tuple[Any, Any] = (csr.indices, csr.data)
+    elif isinstance(value, Mapping) and value.keys() == {"indices", "values"}:
+        pair = (value["indices"], value["values"])
     elif isinstance(value, Mapping):
         pair = (list(value), list(value.values()))
     elif isinstance(value, tuple | list) and len(value) == 2:

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from annx._rows import read_array
-from annx.collection._documents import check_documents
+from annx.collection._documents import Label, check_documents
 from annx.collection._schema import Schema
 from annx.errors import DimensionError, ParameterError, SchemaError
 
@@ -85,9 +85,9 @@ class Embedder:
             )
         return rows
 
-    def fill(self, documents: Sequence[Mapping[str, Any]], first: int = 0) -> list[Any]:
+    def fill(self, documents: Sequence[Mapping[str, Any]], label: Label) -> list[Any]:
         """Give documents the vectors that they lack, if they have text to make them of."""
-        check_documents(documents, first)
+        check_documents(documents, label)
         filled = list(documents)
         for name in self._models:
             places, texts = [], []

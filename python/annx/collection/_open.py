@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from annx._extra import extra
 from annx.collection._columns import FilterColumns
 from annx.collection._derived import Derived
 from annx.collection._keywords import Keywords
@@ -27,7 +28,7 @@ def open_store(
 
     Raises
     ------
-    MissingCollectionError, SchemaError, LockedError, StorageError
+    MissingCollectionError, MissingExtraError, SchemaError, LockedError, StorageError
     """
     path = folder / RECORDS
     exists = path.exists()
@@ -64,6 +65,10 @@ def open_store(
 
 
 def _check_new(schema: Schema) -> None:
+    """Refuse what could not be opened, before there is a folder."""
+    if schema.text:
+        with extra("text"):
+            import tantivy  # noqa: F401
     for name, field in schema.vectors.items():
         try:
             new_index(field, None)

@@ -64,7 +64,8 @@ class Request:
     norm: _fusion.Norm
     window: int | None
     window_fixed: bool
-    vector_options: dict[str, Any]
+    ef_search: int | None
+    recall: float | None
     group_by: str | None
     max_per_group: int
     diversity: float

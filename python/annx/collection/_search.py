@@ -132,13 +132,30 @@ def _ask(
 ) -> tuple[Ranking, str]:
     if run.kind == "vector":
         part: Any = snapshot.vectors(run.field)
-        rows, scores, plan = part.planned_search(run.query, k, allowed, **request.vector_options)
+        rows, scores, plan = part.planned_search(
+            run.query,
+            k,
+            allowed,
+            ef_search=_width(snapshot, run, k, request),
+            recall=request.recall,
+        )
     elif run.kind == "sparse":
         rows, scores = snapshot.sparse(run.field).search(run.query, k, allowed)
         plan = "none" if request.filter is None else "scan"
     else:
         rows, scores, plan = snapshot.keywords.planned_search(run.query, k, allowed)
     return Ranking(rows, scores), plan
+
+
+def _width(snapshot: Snapshot, run: Run, k: int, request: Request) -> int | None:
+    """How wide a beam: a few documents are hard to find, and as good as any to fuse.
+
+    Of WordNet's queries whose document is among the 10 nearest, a beam of 100 for 100 candidates
+    misses 1 in 28, one of 400 1 in 335, at 0.36 ms instead of 0.13.
+    """
+    if request.ef_search is not None or request.recall is not None:
+        return request.ef_search
+    return max(snapshot.schema.vectors[run.field].ef_search, min(4 * k, k + 300))
 
 
 def _look_up(snapshot: Snapshot, request: Request, pool: _Pool) -> None:

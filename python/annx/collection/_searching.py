@@ -77,7 +77,8 @@ optional
             How many candidates each retriever gives. By default 100, or `k` if that is more, and
             more where groups or pages need them.
         ef_search, recall
-            As for `annx.Index.search`.
+            As for `annx.Index.search`. By default a beam of the field's `ef_search`, or of
+            `window` and 3 times as much, at most 300, beyond it, if that is wider.
         prior : Prior, optional
             Multiplies fused scores: `Decay`, `Popularity`, or an object like them.
         reranker : object, optional
@@ -171,7 +172,8 @@ optional
             norm=norm,
             window=_request.read_window(window, before),
             window_fixed=window is not None,
-            vector_options={"ef_search": ef_search, "recall": recall},
+            ef_search=ef_search,
+            recall=recall,
             group_by=group_by,
             max_per_group=most,
             diversity=spread,

@@ -165,8 +165,8 @@ def verify(folder: Path, settings: str) -> Point:
 
 
 def exists(folder: Path) -> bool:
-    """Whether there is a keyword index, beyond what a first commit may have left unfinished."""
-    return (folder / _MARK).exists()
+    """Whether there is anything of a keyword index."""
+    return (folder / _META).exists() or (folder / _MARK).exists()
 
 
 def size(folder: Path) -> int:

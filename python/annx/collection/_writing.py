@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from annx import _validate
 from annx._progress import Progress
 from annx.collection import _documents
-from annx.collection._documents import check_documents, check_id
+from annx.collection._documents import Label, check_documents, check_id, numbered
 from annx.collection._schema import ID
 from annx.collection._view import View
 from annx.errors import DocumentError, ParameterError
@@ -42,11 +42,11 @@ class Writable:
         documents : mapping or iterable of mapping
             Each with its ``"id"``, a str that is not empty; under the names of vector
             fields their vectors, array_like of shape (dim,); under those of text fields str;
-            under those of sparse fields a mapping of index to weight, a pair (indices,
-            weights) or a SciPy row; anything else is payload: what JSON holds, dates (kept as
-            ISO 8601 text), tuples (kept as lists), NumPy scalars and arrays (kept as numbers
-            and lists). Every field but the id may be missing or None. Of two with one id the
-            later counts.
+            under those of sparse fields a mapping of index to weight or of ``"indices"`` and
+            ``"values"``, a pair of these or a SciPy row; anything else is payload: what JSON
+            holds, dates (kept as ISO 8601 text), tuples (kept as lists), NumPy scalars and
+            arrays (kept as numbers and lists). Every field but the id may be missing or None.
+            Of two with one id the later counts.
         batch_size : int
             An iterable is taken in batches of so many documents, or of some 64 MB. Each is
             written whole or not at all, and no search sees half of it.
@@ -90,12 +90,16 @@ class Writable:
         store = self._view.store
         with store.writing():  # also where there is nothing to write
             pass
-        for some in _batches(documents, size):
-            filled = self._view.embedder.fill(some, done)
-            store.put(_documents.encode(filled, self._view.schema, self._check, done))
+        for some in batches(documents, size):
+            self._put(some, numbered(done))
             done += len(some)
             poll(done)
         return done
+
+    def _put(self, documents: Sequence[Mapping[str, Any]], label: Label) -> None:
+        view = self._view
+        filled = view.embedder.fill(documents, label)
+        view.store.put(_documents.encode(filled, view.schema, self._check, label))
 
     def update(
         self,
@@ -144,18 +148,17 @@ class Writable:
             documents = [documents]
         done = 0
         store = self._view.store
-        for some in _batches(documents, size):
+        for some in batches(documents, size):
             # Nobody may change in between what is read here.
             with store.writing():
-                whole = self._merged(some, done)
-                filled = self._view.embedder.fill(whole, done)
-                store.put(_documents.encode(filled, self._view.schema, self._check, done))
+                self._put(self._merged(some, done), numbered(done))
             done += len(some)
         return done
 
     def _merged(self, changes: Sequence[Mapping[str, Any]], first: int) -> list[dict[str, Any]]:
-        check_documents(changes, first)
-        ids = [check_id(each[ID], first + place) for place, each in enumerate(changes)]
+        label = numbered(first)
+        check_documents(changes, label)
+        ids = [check_id(each[ID], label(place)) for place, each in enumerate(changes)]
         with self._view.snapshot() as snapshot:
             rows = snapshot.rows_of(ids)
             missing = [id for id in ids if id not in rows]
@@ -241,9 +244,14 @@ def ids_of(ids: str | Iterable[str]) -> list[str]:
     return [check_id(id) for id in ids]
 
 
-def _batches(
-    documents: Iterable[Mapping[str, Any]], size: int
-) -> Iterator[list[Mapping[str, Any]]]:
+def batches(documents: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
+    """Cut documents into batches of a number, or of some 64 MB.
+
+    Raises
+    ------
+    DocumentError
+        It is nothing to go through.
+    """
     if not isinstance(documents, Iterable) or isinstance(documents, str | bytes):
         raise DocumentError(f"expected documents as mappings, got {type(documents).__qualname__}")
     batch: list[Mapping[str, Any]] = []

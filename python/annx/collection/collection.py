@@ -11,15 +11,14 @@ from annx import _validate
 from annx.collection import _schema, _stats
 from annx.collection._embed import Embedder
 from annx.collection._open import open_store
-from annx.collection._reading import Readable
 from annx.collection._searching import Searchable
 from annx.collection._sqlite import DURABILITY
 from annx.collection._stats import Stats
+from annx.collection._transfer import Transferable
 from annx.collection._view import View
-from annx.collection._writing import Writable
 
 
-class Collection(Writable, Readable, Searchable):
+class Collection(Transferable, Searchable):
     """Documents with vectors, text and metadata in a folder, which survive a crash.
 
     `Collection.open` makes one. All methods may be called from any threads at the same time:

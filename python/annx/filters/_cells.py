@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annx.filters._postings import MOST, SCANNED, Postings
+
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Test = Callable[[NDArray[Any]], Bools]
@@ -55,6 +57,7 @@ class Cells:
         "dead",
         "owner",
         "pool",
+        "postings",
         "singles",
         "size",
         "start",
@@ -76,12 +79,14 @@ class Cells:
         self.count = np.empty(0, np.int32)
         self.used = 0
         self.dead = 0
+        self.postings: Postings | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
         arrays = (self.values, self.state, self.pool, self.owner, self.start, self.count)
-        return sum(array.nbytes for array in arrays)
+        postings = self.postings.nbytes if self.postings else 0
+        return sum(array.nbytes for array in arrays) + postings
 
     def resize(self, size: int) -> None:
         """Make room for slots below `size`."""
@@ -146,7 +151,7 @@ class Cells:
         """Take dead values out of the pool."""
         alive = np.flatnonzero(self.owner[: self.used] >= 0)
         self.pool, self.owner = self.pool[alive], self.owner[alive]
-        self.used, self.dead = len(alive), 0
+        self.used, self.dead, self.postings = len(alive), 0, None
         first = np.flatnonzero(np.diff(self.owner, prepend=-1))
         self.start[self.owner[first]] = first
 
@@ -154,8 +159,15 @@ class Cells:
         """Whether each slot has a value."""
         return np.asarray(self.state[: self.size] != NONE)
 
-    def hits(self, test: Test) -> Bools:
-        """Whether each slot has a value that passes a test of arrays."""
+    def hits(self, test: Test, codes: Ints | None = None) -> Bools:
+        """Return whether each slot has a value that passes a test of arrays.
+
+        Parameters
+        ----------
+        test : callable
+        codes : ndarray of int, optional
+            All the values that pass, ascending, where values are codes.
+        """
         if self.singles:
             out = test(self.values[: self.size])
             if not self.blank_fails and self.singles < self.size:
@@ -163,11 +175,22 @@ class Cells:
         else:
             out = np.zeros(self.size, np.bool_)
         if self.used:
-            owners = self.owner.take(np.flatnonzero(test(self.pool[: self.used])))
-            if not self.blank_fails and self.dead:
-                owners = owners[owners >= 0]
-            out[owners] = True
+            start = 0
+            if codes is not None and self.used >= SCANNED and len(codes) <= MOST:
+                self._mark(out, self._posted().find(codes))
+                start = self._posted().size
+            self._mark(out, start + np.flatnonzero(test(self.pool[start : self.used])))
         return out
+
+    def _posted(self) -> Postings:
+        # One that leaves a sixteenth to scan costs less than it takes to make a new one.
+        if self.postings is None or self.used - self.postings.size > self.used // 16:
+            self.postings = Postings(self.pool[: self.used])
+        return self.postings
+
+    def _mark(self, out: Bools, places: NDArray[Any]) -> None:
+        owners = self.owner.take(places)
+        out[owners[owners >= 0] if self.dead else owners] = True
 
     def pairs(self, allowed: Bools | None = None) -> tuple[Ints, NDArray[Any]]:
         """Return slots and values, those of one slot in order; of allowed slots alone."""

@@ -159,6 +159,7 @@ class Text(Clause):
         if not isinstance(self.text, str):
             raise FilterError(f"expected a string for {self.how}, got {type(self.text).__name__}")
         object.__setattr__(self, "text", str.__str__(self.text))
+        self.tester()  # refuses what is no pattern
         self._measure((), 1)
 
     def tester(self) -> Test:
@@ -174,17 +175,6 @@ class Text(Clause):
 
     def _key(self) -> tuple[Any, ...]:
         return (self.field, self.how, self.text, self.ignore_case)
-
-
-#: More values than this are searched for together.
-_SINGLES = 16
-
-
-def singles(clause: Clause) -> list[Clause]:
-    """Return conditions on one value each that a condition on several is made of, if few."""
-    if not isinstance(clause, In | All) or not 1 < len(clause.values) <= _SINGLES:
-        return []
-    return [Compare(clause.field, "==", value) for value in clause.values]
 
 
 def reads_all(clause: Clause) -> bool:

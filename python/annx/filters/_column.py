@@ -89,11 +89,6 @@ class Column:
         cells = sum(cells.nbytes for cells in self.cells)
         return table + cells + self.strings.nbytes + self.bigs.nbytes
 
-    @property
-    def has_lists(self) -> bool:
-        """Whether some slot has several values."""
-        return any(cells.used for cells in self.cells)
-
     def filled(self) -> Bools:
         """Whether each slot has a value."""
         size = self.size
@@ -120,7 +115,7 @@ class Column:
         if taken:
             self._note(rows)
             self.cleared += taken
-            if self.cleared > _FEW and self.cleared > len(self.strings) + len(self.bigs):
+            if self.cleared > max(_FEW, (len(self.strings) + len(self.bigs)) // 2):
                 self._forget()
 
     def put(self, rows: Ints, values: Sequence[list[Scalar]]) -> None:
@@ -237,6 +232,7 @@ def _without_dead(dictionary: Dictionary, cells: Cells) -> Dictionary:
 
 def _recode(cells: Cells, new: NDArray[np.int32]) -> None:
     new = np.append(new, np.int32(-1))  # where the code of an empty cell looks
+    cells.postings = None
     for codes in (cells.values[: cells.size], cells.pool[: cells.used]):
         new.take(codes, out=codes, mode="wrap")
 

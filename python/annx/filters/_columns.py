@@ -13,7 +13,7 @@ from annx.errors import CapacityError, FilterError, ParameterError
 from annx.filters import _bytes, _read
 from annx.filters._cache import MaskCache
 from annx.filters._cells import Bools, Ints, grown
-from annx.filters._clauses import All, Clause, reads_all, singles
+from annx.filters._clauses import Clause, reads_all
 from annx.filters._column import Column
 from annx.filters._evaluate import evaluate
 from annx.filters._parse import parse
@@ -284,22 +284,8 @@ class Columns:
                 out[changed] = fit(new, len(changed))
                 self._cache.put(clause, column.version, out)
                 return out
-        out = self._made(clause, column)
+        out = column.to_rows(evaluate(clause, column), self._extent)
         self._cache.put(clause, column.version, out)
-        return out
-
-    def _made(self, clause: Clause, column: Column) -> Bools:
-        single = singles(clause) if column.has_lists else []
-        if not single:
-            return column.to_rows(evaluate(clause, column), self._extent)
-        # A list takes ten times as long to search as one value, and a condition on one of its
-        # values is soon asked for again: these masks are the postings of a field.
-        out = self._clause(single[0])
-        for part in single[1:]:
-            if isinstance(clause, All):
-                out &= self._clause(part)
-            else:
-                out |= self._clause(part)
         return out
 
     def facets(

@@ -52,27 +52,34 @@ def _merge(out: Bools, hits: Bools) -> None:
 
 def _coded(out: Bools, cells: Cells, codes: Codes, entries: int) -> None:
     """Add the slots whose code is one of some."""
-    if not len(codes):
-        return
-    if len(codes) <= _FEW:
-        first, *rest = map(_equal, codes.tolist())
+    if len(codes):
+        codes = np.sort(codes)
+        _merge(out, cells.hits(_among(codes, entries), codes))
 
-        def test(held: NDArray[Any]) -> Bools:
-            found = first(held)
-            for equal in rest:
-                found |= equal(held)
-            return found
 
-        _merge(out, cells.hits(test))
-        return
-    low, high = int(codes.min()), int(codes.max())
+def _among(codes: Codes, entries: int) -> Test:
+    """Return a test of whether arrays of codes below `entries` hold one of some."""
+    low, high = int(codes[0]), int(codes[-1])
+    if low == high:
+        return _equal(low)
     if high - low < len(codes):
-        _merge(out, cells.hits(lambda held: np.asarray((held >= low) & (held <= high))))
-        return
+        return lambda held: np.asarray((held >= low) & (held <= high))
+    if len(codes) <= _FEW:
+        return _any_of([_equal(code) for code in codes.tolist()])
     # The last place is where the code -1 of an empty cell looks.
     table = np.zeros(entries + 1, np.bool_)
     table[codes] = True
-    _merge(out, cells.hits(table.take))
+    return table.take
+
+
+def _any_of(tests: list[Test]) -> Test:
+    def test(held: NDArray[Any]) -> Bools:
+        found = tests[0](held)
+        for each in tests[1:]:
+            found |= each(held)
+        return found
+
+    return test
 
 
 def _compare(clause: Compare, column: Column, out: Bools) -> None:
@@ -125,10 +132,10 @@ def _isin(values: tuple[Scalar, ...], column: Column, out: Bools) -> None:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if numbers:
         _merge(out, column.numbers.hits(_numbers.isin(numbers, column.numbers.values.dtype)))
-        _coded(out, column.big, column.bigs.find(numbers), len(column.bigs))
+        _coded(out, column.big, column.bigs.find(set(numbers)), len(column.bigs))
     texts = [value for value in values if isinstance(value, str)]
     whens = [when for value in texts if (when := instant(value)) is not None]
-    codes = column.strings.find(value for value in texts if instant(value) is None)
+    codes = column.strings.find({value for value in texts if instant(value) is None})
     if whens:
         _merge(out, column.dates.hits(_dates.isin(whens)))
         dated = column.strings.dated(lambda held: np.isin(held, whens))

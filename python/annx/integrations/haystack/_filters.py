@@ -92,7 +92,8 @@ def _place(name: str) -> str:
 def _equal(field: F, value: Any) -> Expression:
     if isinstance(value, list):
         return all_of(_equal(field, each) for each in value) if value else field.is_empty()
-    return field == value
+    equal: Expression = field == value
+    return equal
 
 
 def _ordered(compare: Callable[[F, Any], Expression]) -> Callable[[F, Any], Expression]:

@@ -1,4 +1,4 @@
-"""Recommendations of implicit's factor models, searched for instead of scored one by one."""
+"""A factor model whose queries are searches."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import Filter, FormatError, Index
+from annx import FormatError, Index
 from annx._extra import extra
 from annx.errors import ParameterError
+from annx.integrations.implicit._part import Found, Part, ranked
 
 with extra("implicit"):
     from implicit.recommender_base import RecommenderBase
     from scipy.sparse import csr_matrix
 
-__all__ = ["AnnxModel"]
-
-Found: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 Path: TypeAlias = str | os.PathLike[str] | BinaryIO
 
-#: What implicit puts where there are fewer items than asked for.
-_NO_ITEM, _NO_SCORE = -1, -np.finfo(np.float32).max
-#: Elements of factors that are scored together: 16 MB.
-_BLOCK = 1 << 22
+#: The N that widths are measured for at once.
+_USUAL_N = 10
 #: Each index, the factors that it holds, and its metric.
 _PARTS = {
     "recommend": ("item_factors", "ip"),
@@ -51,14 +48,16 @@ class AnnxModel(RecommenderBase):
         Which methods annx answers; the model itself answers the others.
     M, ef_construction, codec, seed
         As in `annx.Index`.
-    ef_search : int
-        Width of a search's beam: wider finds more of the true best, and is slower.
+    recall : float
+        Mean share of the true best to find, in (0, 1]. Measured over the model's own factors
+        when the indexes are built and when an N is first asked for that is unlike those before,
+        which takes a second or so each.
+    ef_search : int, optional
+        In place of `recall`: the width of a search's beam.
 
     Attributes
     ----------
     model : MatrixFactorizationBase
-    indexes : dict of str to Index
-        Those of ``"recommend"``, ``"similar_items"`` and ``"similar_users"``.
 
     Examples
     --------
@@ -85,7 +84,8 @@ class AnnxModel(RecommenderBase):
         *,
         M: int = 16,
         ef_construction: int = 200,
-        ef_search: int = 128,
+        recall: float = 0.95,
+        ef_search: int | None = None,
         codec: str = "auto",
         seed: int = 0,
     ) -> None:
@@ -96,13 +96,18 @@ class AnnxModel(RecommenderBase):
         self._parameters: dict[str, Any] = {
             "M": M,
             "ef_construction": ef_construction,
-            "ef_search": ef_search,
             "codec": codec,
             "seed": seed,
         }
-        self.indexes: dict[str, Index] = {}
+        self.recall, self.ef_search = recall, ef_search
+        self._parts: dict[str, Part] = {}
         if getattr(model, "item_factors", None) is not None:
             self.refresh()
+
+    @property
+    def indexes(self) -> dict[str, Index]:
+        """The index of each of ``"recommend"``, ``"similar_items"`` and ``"similar_users"``."""
+        return {name: part.index for name, part in self._parts.items()}
 
     def fit(
         self,
@@ -126,7 +131,7 @@ class AnnxModel(RecommenderBase):
 
         Until then queries are answered by the old ones, in other threads too.
         """
-        indexes = {}
+        parts = {}
         for name, (factors, metric) in _PARTS.items():
             if not getattr(self, f"approximate_{name}"):
                 continue
@@ -135,8 +140,9 @@ class AnnxModel(RecommenderBase):
             labels = np.flatnonzero(rows.any(axis=1)) if metric == "cosine" else range(len(rows))
             index = Index(rows.shape[1], metric, num_threads=self._threads(), **self._parameters)
             index.add(rows[labels], labels=labels)
-            indexes[name] = index
-        self.indexes = indexes
+            parts[name] = Part(index, {})
+            self._width(name, parts[name], _USUAL_N)
+        self._parts = parts
 
     def recommend(
         self,
@@ -182,7 +188,7 @@ class AnnxModel(RecommenderBase):
         NotImplementedError
             The model cannot recalculate users.
         """
-        if items is not None or "recommend" not in self.indexes:
+        if items is not None or "recommend" not in self._parts:
             exact: Found = self.model.recommend(
                 userid,
                 user_items,
@@ -208,15 +214,14 @@ class AnnxModel(RecommenderBase):
             queries = self.model.recalculate_user(userid, user_items)
         else:
             queries = self._factors("user_factors")[users]
-        index = self.indexes["recommend"]
         seen: Sequence[ArrayLike] | None = None
         if filter_already_liked_items and user_items is not None:
             ends = user_items.indptr
             seen = [user_items.indices[a:b] for a, b in zip(ends, ends[1:], strict=False)]
-        hits = index.search(
-            _rows(queries), min(N, len(index)), filter=_deny(index, seen, filter_items)
-        )
-        return self._ranked(hits.labels, _rows(queries), "item_factors", N, np.isscalar(userid))
+        rows = _rows(queries)
+        labels = self._labels("recommend", rows, N, seen, filter_items)
+        factors = self._factors("item_factors")
+        return ranked(labels, rows, factors, N, single=np.isscalar(userid), cosine=False)
 
     def similar_items(
         self,
@@ -304,8 +309,18 @@ class AnnxModel(RecommenderBase):
             name: np.frombuffer(data, np.uint8)
             for name, data in {"model": inner.getvalue(), **parts}.items()
         }
-        settings = {f"set_{name}": value for name, value in self._parameters.items()}
-        names: Any = {"kind": f"{kind.__module__}:{kind.__qualname__}", **settings, **arrays}
+        goal = {"recall": self.recall} if self.ef_search is None else {"ef_search": self.ef_search}
+        settings = {f"set_{name}": value for name, value in {**self._parameters, **goal}.items()}
+        widths = {
+            f"widths_{name}": np.array(list(part.widths.items()), np.int64).reshape(-1, 2)
+            for name, part in self._parts.items()
+        }
+        names: Any = {
+            "kind": f"{kind.__module__}:{kind.__qualname__}",
+            **settings,
+            **widths,
+            **arrays,
+        }
         np.savez(file, **names)
 
     @classmethod
@@ -324,19 +339,31 @@ class AnnxModel(RecommenderBase):
         """
         if isinstance(fileobj_or_path, str) and not fileobj_or_path.endswith(".npz"):
             fileobj_or_path += ".npz"
-        with np.load(fileobj_or_path, allow_pickle=False) as data:
-            if not {"kind", "model"} <= data.keys():
-                raise FormatError(f"expected a saved AnnxModel, got arrays {sorted(data)}")
-            kind = _class_of(str(data["kind"]))
-            parts = {
-                name: Index.from_bytes(data[f"index_{name}"].tobytes())
-                for name in _PARTS
-                if f"index_{name}" in data
-            }
-            settings = {name[4:]: data[name].item() for name in data if name.startswith("set_")}
-            inner = kind.load(io.BytesIO(data["model"].tobytes()))
+        if isinstance(fileobj_or_path, str | os.PathLike):
+            with open(fileobj_or_path, "rb") as file:
+                return cls.load(file)
+        try:
+            with np.load(fileobj_or_path, allow_pickle=False) as data:
+                return cls._loaded(dict(data))
+        except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(f"expected a saved AnnxModel: {error}") from error
+
+    @classmethod
+    def _loaded(cls, data: dict[str, NDArray[Any]]) -> AnnxModel:
+        kind = _class_of(str(data["kind"]))
+        parts = {
+            name: Part(
+                Index.from_bytes(data[f"index_{name}"].tobytes()),
+                dict(data[f"widths_{name}"].tolist()),
+            )
+            for name in _PARTS
+            if f"index_{name}" in data
+        }
+        settings = {name[4:]: data[name].item() for name in data if name.startswith("set_")}
         model = cls(None, *(name in parts for name in _PARTS), **settings)
-        model.model, model.indexes = inner, parts
+        model.model, model._parts = kind.load(io.BytesIO(data["model"].tobytes())), parts
         return model
 
     def _threads(self) -> int | None:
@@ -348,6 +375,24 @@ class AnnxModel(RecommenderBase):
             factors = factors.to_numpy()
         return np.asarray(factors, np.float32)
 
+    def _labels(
+        self,
+        name: str,
+        queries: NDArray[np.float32],
+        N: int,
+        own: Sequence[ArrayLike] | None,
+        common: ArrayLike | None,
+    ) -> NDArray[np.int64]:
+        part = self._parts[name]
+        return part.search(queries, N, self._width(name, part, N), own, common)
+
+    def _width(self, name: str, part: Part, N: int) -> int:
+        k = min(N, len(part.index))
+        if self.ef_search is not None or not k:
+            return self.ef_search or 1
+        queries = "user_factors" if name == "recommend" else _PARTS[name][0]
+        return part.tune(k, self.recall, lambda: self._factors(queries))
+
     def _similar(
         self,
         name: str,
@@ -358,64 +403,20 @@ class AnnxModel(RecommenderBase):
         queries: NDArray[Any] | None,
     ) -> Found | None:
         """Search by cosine; None where the model has to answer."""
-        index = self.indexes.get(name)
         factors, _ = _PARTS[name]
         if queries is None:
             queries = self._factors(factors)[np.atleast_1d(ids)]
         rows = _rows(queries)
-        if index is None or among is not None or not rows.any(axis=1).all():
+        if name not in self._parts or among is not None or not rows.any(axis=1).all():
             return None
-        hits = index.search(rows, min(N, len(index)), filter=_deny(index, None, without))
+        labels = self._labels(name, rows, N, None, without)
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        return self._ranked(hits.labels, rows, factors, N, np.isscalar(ids), cosine=True)
-
-    def _ranked(
-        self,
-        labels: NDArray[np.int64],
-        queries: NDArray[np.float32],
-        factors: str,
-        N: int,
-        single: bool,
-        cosine: bool = False,
-    ) -> Found:
-        """Sort by scores in float32 of the factors themselves, whatever the codec."""
-        found = labels != -1
         everything = self._factors(factors)
-        scores = np.full(labels.shape, _NO_SCORE, np.float32)
-        step = max(1, _BLOCK // max(1, labels.shape[1] * everything.shape[1]))
-        for first in range(0, len(labels), step):
-            part = slice(first, first + step)
-            rows = everything[np.where(found[part], labels[part], 0)]
-            if cosine:
-                rows = rows / np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1e-10)
-            products = np.einsum("qf,qkf->qk", queries[part], rows)
-            scores[part] = np.where(found[part], products, _NO_SCORE)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        ids = np.take_along_axis(labels, order, axis=1).astype(np.int32)
-        scores = np.take_along_axis(scores, order, axis=1)
-        if single:
-            count = int(found[0].sum())
-            return ids[0, :count], scores[0, :count]
-        missing = N - ids.shape[1]
-        return (
-            np.pad(ids, ((0, 0), (0, missing)), constant_values=_NO_ITEM),
-            np.pad(scores, ((0, 0), (0, missing)), constant_values=_NO_SCORE),
-        )
+        return ranked(labels, rows, everything, N, single=np.isscalar(ids), cosine=True)
 
 
 def _rows(queries: ArrayLike) -> NDArray[np.float32]:
     return np.atleast_2d(np.asarray(queries, np.float32))
-
-
-def _deny(index: Index, own: Sequence[ArrayLike] | None, common: ArrayLike | None) -> Any:
-    """Make the filters that leave out items: those of each query, and those of all."""
-    shared = None
-    if common is not None and np.size(common):
-        shared = ~Filter(index, np.asarray(common, np.int64))
-    if own is None:
-        return shared
-    denied = [~Filter(index, np.asarray(each, np.int64)) for each in own]
-    return denied if shared is None else [each & shared for each in denied]
 
 
 def _class_of(name: str) -> type[RecommenderBase]:

@@ -1,0 +1,27 @@
+// All that an index holds, as plain arrays of someone else's (see State in _backends/base.py).
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "base/types.h"
+
+namespace annx {
+
+struct StateView {
+  struct Level {
+    std::span<const Slot> down;
+    std::span<const Slot> links;
+  };
+  std::span<const std::byte> rows;
+  std::span<const std::byte> originals;
+  std::span<const Slot> links;
+  std::span<const Label> labels;  // kNoLabel where a row was removed
+  std::span<const float> norms;
+  std::span<const Slot> twins;  // pairs of slot and representative
+  std::vector<Level> levels;
+  Slot entry = 0;
+};
+
+}  // namespace annx
