@@ -25,7 +25,7 @@ class FilterColumns:
 
     def __init__(self, folder: Path, schema: Schema, *, read_only: bool = False) -> None:
         # Texts are what keyword search is for: as columns they would take their size again.
-        self._skip = frozenset((ID, *schema.text, *schema.special))
+        self._skip = frozenset((ID, *schema.text, *schema.special, *schema.stored))
         self._file = SequencedFile(folder, "columns", "bin", read_only=read_only)
         loaded = self._file.load(self._read)
         self._durable, self.columns = (0, Columns(self._skip)) if loaded is None else loaded
@@ -39,6 +39,11 @@ class FilterColumns:
     def fields(self) -> frozenset[str]:
         """Vector and sparse fields that this is made of: none."""
         return frozenset()
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the file was damaged."""
+        return self._file.damaged
 
     @property
     def sequence(self) -> int:
