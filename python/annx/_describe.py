@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from annx import _health, _validate
 from annx._backends import select
 from annx._backends.base import Config, Core
+from annx.errors import ReadOnlyError
 
 _LABELS = np.iinfo(np.int64)
 
@@ -21,6 +22,19 @@ class Described:
     _config: Config
     _ef_search: int
     _why: str
+    _read_only: bool
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the index is mapped from a file, and cannot be changed."""
+        return self._read_only
+
+    def _refuse_read_only(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError(
+                "this index is mapped from a file and cannot be changed; annx.load without mmap, "
+                "or copy.deepcopy(index), gives one that can"
+            )
 
     @property
     def dim(self) -> int:
