@@ -11,6 +11,7 @@ from annx._health import HealthReport
 from annx._load import load
 from annx._result import RangeResult, ReportedResult, SearchReport, SearchResult
 from annx._tune import Tuning, TuningEntry
+from annx._verify import FileReport, check_file
 from annx._version import __version__
 from annx.errors import (
     AnnxError,
@@ -82,6 +83,8 @@ __all__ = [
     "backend",
     "cpu_info",
     "load",
+    "FileReport",
+    "check_file",
 ]
 
 

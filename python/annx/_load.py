@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import os
+from typing import Protocol, runtime_checkable
 
 from annx import _format, _map, _validate
+from annx.errors import ParameterError
 from annx.index import Index
 
 
+@runtime_checkable
+class SupportsRead(Protocol):
+    """An open binary file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read up to so many bytes; none at the end."""
+
+
+def _read_all(file: SupportsRead) -> memoryview:
+    # Piece by piece: what is not there is not made room for.
+    data = bytearray()
+    while piece := file.read(1 << 20):
+        data += piece
+    return memoryview(data)
+
+
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | SupportsRead,
     *,
     mmap: bool = False,
     verify: str | None = None,
@@ -22,7 +40,8 @@ def load(
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, path-like or binary file
+        An open file is read from where it stands to its end.
     mmap : bool
         Leave the index in the file, for reading alone: it opens in milliseconds, takes
         memory for what searches use, and processes that map one file share it. What is
@@ -65,6 +84,12 @@ def load(
     if verify is not None:
         _validate.choice(verify, "verify", _format.VERIFY)
     threads = None if num_threads is None else _validate.threads(num_threads, None, 1)
+    if isinstance(path, SupportsRead):
+        if mmap:
+            raise ParameterError("mmap goes with the path of a file alone")
+        data = _read_all(path)
+        stored = _format.loads(data, verify=verify or "full", num_threads=threads)
+        return Index._restore(stored, num_threads)
     if mmap:
         stored, mapped = _map.load(path, verify=verify, num_threads=threads)
         return Index._restore(stored, num_threads, mapped=mapped)

@@ -238,7 +238,7 @@ class Persisted(Described):
         choice = _choose.Choice(stored.config, why)
         index._set_up(core, choice, stored.ef_search, num_threads)
         index._source = "file"
-        index._read_only = mapped is not None
+        index._mapped = None if mapped is None else stored.state
         if stored.tuning is not None:
             index._curves = _tune.from_array(stored.tuning)
         if stored.tail is not None:

@@ -39,7 +39,7 @@ PYTHON_LAYERS = [
     {"_filter", "_persist", "_pick", "_tune"},
     {"_changes", "_explain", "_recall"},
     {"index"},
-    {"_load"},
+    {"_load", "_verify"},
     {"filters"},
     {"collection"},
     {"datasets", "__init__"},
