@@ -57,6 +57,8 @@ def same_answers(one, other, x, labels):
 @pytest.mark.parametrize("removed", [0, 200])
 @pytest.mark.parametrize(("metric", "options"), OPTIONS)
 def test_answers_as_loaded(engine, metric, options, removed, rng, tmp_path):
+    if engine == "numba" and not removed:
+        pytest.skip("compiles long, and dead rows take the same way and more")
     path = tmp_path / "i.annx"
     index, x = saved(path, rng, metric, options, removed)
     index = annx.load(path)
