@@ -45,7 +45,9 @@ def _rows(n: int, codec: str, seed: int, whole: bool) -> np.ndarray:
 
 
 @functools.cache
-def _corpus(kind: int, variant: int) -> tuple[bytes, np.ndarray]:
+def _corpus(kind: int, variant: int, records: int | None = None) -> tuple[bytes, np.ndarray]:
+    """A file, as it was after so many records, and queries."""
+    records = max(variant - 1, 0) if records is None else records
     metric, codec, keep = KINDS[kind]
     whole = codec == "auto"
     options = {"keep_vectors": keep} if codec in ("sq8", "sq10", "turbo") else {}
@@ -56,12 +58,12 @@ def _corpus(kind: int, variant: int) -> tuple[bytes, np.ndarray]:
     if variant % 2:
         index.remove(np.arange(5, 45) * 7 - 100)
         index.add(_rows(4, codec, kind + 50, whole), [1, 2, 3, 4])
-    if variant < 2:
+    if records == 0:
         return index.to_bytes(), x[:6]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "i.annx"
         index.save(path)
-        for turn in range(variant - 1):
+        for turn in range(records):
             index.add(_rows(8, codec, kind + turn, whole), np.arange(8) + 10 * turn + 1000)
             index.update([1000 + 10 * turn], x[3:4])
             index.remove([1001 + 10 * turn])
@@ -259,8 +261,8 @@ def prepare() -> None:
 
 
 @functools.cache
-def _true(kind: int, variant: int) -> list[np.ndarray]:
-    data, queries = _corpus(kind, variant)
+def _true(kind: int, variant: int, records: int | None = None) -> list[np.ndarray]:
+    data, queries = _corpus(kind, variant, records)
     return answers(annx.Index.from_bytes(data, num_threads=1), queries)
 
 
@@ -278,10 +280,10 @@ def judge(seed: int, folder: Path) -> Outcome:
     return Outcome(verdict, f"{mutation} ({way})", time.process_time() - start, len(data))
 
 
-def _generations(seed: int) -> list[tuple[int, int]]:
-    """The files that may be an earlier or later state of the one of a seed."""
+def _generations(seed: int) -> list[tuple[int, int, int]]:
+    """All that may be an earlier or later state of the file of a seed."""
     kind = original(seed)[0]
-    return [(kind, variant) for variant in range(VARIANTS)]
+    return [(kind, variant, records) for variant in (2, 3) for records in range(variant)]
 
 
 def _verdict(
