@@ -251,6 +251,22 @@ def test_settings_that_make_no_collection(tmp_path, settings):
     assert not (tmp_path / "new").exists()
 
 
+def test_stored_keys_come_back_and_are_not_filtered_by(tmp_path):
+    settings = {"dim": 2, "stored": ["html", "raw"]}
+    with annx.Collection.open(tmp_path / "pages", **settings) as pages:
+        pages.upsert([{"id": "a", "html": "<p>", "raw": {"deep": 1}, "site": "x"}])
+    with annx.Collection.open(tmp_path / "pages") as pages:
+        assert pages.get("a") == {"id": "a", "html": "<p>", "raw": {"deep": 1}, "site": "x"}
+        assert pages.count({"site": "x"}) == 1
+        for name in ("html", "raw.deep"):
+            with pytest.raises(annx.FilterError, match=name.split(".")[0]):
+                pages.count({name: {"$exists": True}})
+    with pytest.raises(annx.SchemaError, match="stored"):
+        annx.Collection.open(tmp_path / "pages", stored="html")
+    with pytest.raises(annx.SchemaError, match="twice"):
+        annx.Collection.open(tmp_path / "other", dim=2, text="html", stored="html")
+
+
 def test_text_without_its_extra_makes_no_folder(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tantivy", None)
     with pytest.raises(annx.MissingExtraError, match="text"):

@@ -54,7 +54,10 @@ PYTHON_LAYERS = [
 PYTHON_EXTRAS = {
     "cli": {"click", "rich"},
     "numba": {"numba", "llvmlite"},
+    "integrations/haystack": {"haystack"},
     "integrations/implicit": {"implicit", "scipy"},
+    "integrations/langchain": {"langchain_core"},
+    "integrations/llama_index": {"llama_index"},
     "integrations/mteb": {"mteb"},
     "integrations/recommenders": {"pandas"},
     "integrations/sentence_transformers": {"sentence_transformers"},

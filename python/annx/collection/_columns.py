@@ -26,7 +26,7 @@ class FilterColumns:
 
     def __init__(self, folder: Path, schema: Schema, *, read_only: bool = False) -> None:
         # Texts are what keyword search is for: as columns they would take their size again.
-        self._skip = frozenset((*schema.text, *schema.special))
+        self._skip = frozenset((*schema.text, *schema.special, *schema.stored))
         self._file = SequencedFile(folder, "columns", "bin", read_only=read_only)
         loaded = self._file.load(self._read)
         self._durable, self.columns = (0, Columns(self._skip)) if loaded is None else loaded

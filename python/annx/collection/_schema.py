@@ -84,15 +84,18 @@ class Schema:
     sparse : mapping of str to SparseField
     embed_from : mapping of str to tuple of str
         For each vector field that text is embedded into: the text fields that it is made of.
+    stored : tuple of str
+        Payload keys that are kept alone: no filter sees them.
     """
 
     vectors: Mapping[str, VectorField] = field(default_factory=dict)
     text: Mapping[str, TextField] = field(default_factory=dict)
     sparse: Mapping[str, SparseField] = field(default_factory=dict)
     embed_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [*self.vectors, *self.text, *self.sparse]
+        names = [*self.vectors, *self.text, *self.sparse, *self.stored]
         for name in names:
             if not isinstance(name, str) or not name:
                 raise SchemaError(f"expected field names as non-empty str, got {name!r}")
@@ -131,6 +134,7 @@ class Schema:
                 {name: TextField(**kept) for name, kept in stored["text"].items()},
                 {name: SparseField(**kept) for name, kept in stored["sparse"].items()},
                 {name: tuple(kept) for name, kept in stored["embed_from"].items()},
+                tuple(stored.get("stored", ())),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SchemaError(f"the stored settings cannot be read: {error}") from error
@@ -144,6 +148,7 @@ class Wanted:
     text: Mapping[str, TextField] | None
     sparse: Mapping[str, SparseField] | None
     embed_from: Mapping[str, tuple[str, ...]] | None
+    stored: tuple[str, ...] | None = None
     embed: Any = None
 
     def create(self) -> Schema | None:
@@ -158,7 +163,7 @@ class Wanted:
             if not text:
                 raise SchemaError("embed needs text fields to make vectors of")
             sources = dict.fromkeys(names, tuple(text))
-        return Schema(vectors, text, self.sparse or {}, sources or {})
+        return Schema(vectors, text, self.sparse or {}, sources or {}, self.stored or ())
 
     def check(self, stored: Schema) -> None:
         """Refuse settings that are not those of the collection.
@@ -173,6 +178,11 @@ class Wanted:
                 raise SchemaError(
                     f"the collection was created with {kind} {dict(has)}, got {dict(wanted)}"
                 )
+        if self.stored is not None and set(self.stored) != set(stored.stored):
+            raise SchemaError(
+                f"the collection was created with stored {list(stored.stored)}, "
+                f"got {list(self.stored)}"
+            )
 
 
 def wanted(
@@ -184,6 +194,7 @@ def wanted(
     sparse: Any,
     embed: Any,
     embed_from: Any,
+    stored: Any = None,
 ) -> Wanted:
     """Read the arguments of `Collection.open`.
 
@@ -205,7 +216,8 @@ def wanted(
     text_fields = None if text is None else _fields(text, "text", TextField)
     sparse_fields = None if sparse is None else _fields(sparse, "sparse", SparseField)
     sources = None if embed_from is None else _sources(embed_from, vector_fields)
-    return Wanted(vector_fields, text_fields, sparse_fields, sources, embed)
+    kept = None if stored is None else (stored,) if isinstance(stored, str) else tuple(stored)
+    return Wanted(vector_fields, text_fields, sparse_fields, sources, kept, embed)
 
 
 _F = TypeVar("_F")

@@ -51,6 +51,7 @@ class Collection(Transferable, Searchable):
         vectors: Mapping[str, Any] | None = None,
         text: Any = None,
         sparse: Any = None,
+        stored: Any = None,
         embed: Any = None,
         embed_from: Any = None,
         durability: str = "power",
@@ -77,6 +78,10 @@ class Collection(Transferable, Searchable):
             Fields that keyword search looks into. Needs the extra ``text``.
         sparse : str or sequence of str, optional
             Fields of sparse vectors.
+        stored : str or sequence of str, optional
+            Payload keys that are given back and no more, such as long texts that no keyword
+            search looks into: a filter on one is an error. Others can be filtered by, for
+            which their values are held in memory.
         embed : callable, object with ``encode``, or mapping of str to these, optional
             Makes the vectors of documents that have none, and of queries that are text alone:
             it is given a list of n str and returns an array of shape (n, dim), as the models
@@ -137,7 +142,9 @@ class Collection(Transferable, Searchable):
         >>> folder.cleanup()
         """
         _validate.choice(durability, "durability", tuple(DURABILITY))
-        wanted = _schema.wanted(dim, metric, codec, vectors, text, sparse, embed, embed_from)
+        wanted = _schema.wanted(
+            dim, metric, codec, vectors, text, sparse, embed, embed_from, stored
+        )
         folder = Path(path)
         store = open_store(folder, wanted, durability, read_only, num_threads)
         try:

@@ -1,0 +1,5 @@
+"""LlamaIndex: a vector store on an `annx.Collection`."""
+
+from annx.integrations.llama_index._store import AnnxVectorStore
+
+__all__ = ["AnnxVectorStore"]
