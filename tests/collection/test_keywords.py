@@ -393,6 +393,24 @@ def test_a_crash_before_or_after_a_commit(open_in, tmp_path):
     assert open_in(fields=fields).sequence == 4
 
 
+def test_a_commit_that_was_broken_off_leaves_no_file_in_the_way(open_in, tmp_path):
+    """Killed after it wrote which rows are deleted, and before it was a commit."""
+    keywords = one(open_in, "red", "red")
+    keywords.commit()
+    keywords.close()
+    shutil.copytree(tmp_path / "text", tmp_path / "whole")
+    fields = {"t": TextField()}
+    for name in ("whole", "text"):
+        again = open_in(name, fields)
+        assert again.sequence == 1
+        put(again, {0: {"t": "blue"}}, 2)
+        assert rows(again, "blue") == [0] and rows(again, "red") == [1]
+        again.close()
+        if name == "whole":
+            (left,) = (tmp_path / "whole").glob("*.del")
+            shutil.copy(left, tmp_path / "text")
+
+
 def test_an_index_older_than_its_mark_is_built_again(open_in, tmp_path):
     """As where files were put back from a copy, all but one."""
     keywords = one(open_in, "red")

@@ -103,6 +103,8 @@ class Keywords:
             folder = self._make_private()
             _text_files.copy(self._durable, folder)
         point = _text_files.verify(folder, self._settings)
+        if not self._read_only:
+            _text_files.drop_unfinished(folder)
         self._open(folder)
         return point
 

@@ -7,8 +7,10 @@ the two is there after a crash, it is known what it reflects.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import time
 import zlib
@@ -162,6 +164,18 @@ def verify(folder: Path, settings: str) -> Point:
     if commit < mark.commit:
         raise FormatError(f"{folder}: expected commit {mark.commit} or a later one, got {commit}")
     return mark.now if commit == mark.commit else mark.then
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Delete what a commit that was broken off has left.
+
+    The next commit may give a file the same name, and tantivy writes no file twice.
+    """
+    kept = set(_files(folder))
+    for path in folder.glob("*.*"):
+        if re.fullmatch("[0-9a-f]{32}", path.name.partition(".")[0]) and path.name not in kept:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def exists(folder: Path) -> bool:
