@@ -113,8 +113,15 @@ def oracles(docs, base, queries, vectors, boost):
         ranx.fuse(given, norm=None, method="rrf", params={"k": 60}),
         ranx.fuse(given, norm="min-max", method="wsum", params={"weights": [1.0, 1.0]}),
     ]
+    # Fused scores are often equal, and ranx leaves open in which order they then come: here that
+    # of the documents, as in a collection.
+    order = {str(id): place for place, id in enumerate(ids)}
     for run in fused:
-        yield [list(run.run[str(number)]) for number in range(len(queries))]
+        each = (run.run[str(number)] for number in range(len(queries)))
+        yield [
+            sorted(scores, key=lambda id: (-round(scores[id], 12), order.get(id, -1)))
+            for scores in each
+        ]
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from threading import Lock, RLock
 from typing import Any
 
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()
+_owners: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def renew(index: Any) -> None:
@@ -19,9 +20,17 @@ def renew(index: Any) -> None:
     _watched.add(index)
 
 
+def give_lock(owner: Any) -> None:
+    """Give an object one lock, `_adding`, and a new one in every child that is forked."""
+    owner._adding = Lock()
+    _owners.add(owner)
+
+
 def _renew_all() -> None:
     for index in list(_watched):
         renew(index)
+    for owner in list(_owners):
+        give_lock(owner)
 
 
 if hasattr(os, "register_at_fork"):

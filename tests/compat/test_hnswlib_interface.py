@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 import pickle
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -460,6 +462,23 @@ def test_adding_while_searching(rng):
         index.mark_deleted(400 + number)
     thread.join()
     assert not failures
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_of_fork_has_a_lock_of_its_own():
+    index, rows = index_of(ours, n=20)
+    with index._adding:  # as by a thread that the child does not have
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there may be threads
+            child = os.fork()
+        if child == 0:
+            try:
+                index.add_items(rows[0] + 1)
+                os._exit(0 if index.element_count == 21 else 1)
+            finally:
+                os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert index.element_count == 20
 
 
 def test_to_annx(rng):

@@ -336,6 +336,17 @@ def test_queries_of_keywords():
     assert found.per_query["RR"]["q"] == (1, 0) and "find a" in str(found)
 
 
+def test_compares_collections(tmp_path, rng):
+    rows = rng.standard_normal((300, 8), dtype=np.float32)
+    with annx.Collection.open(tmp_path / "c", dim=8, metric="cosine") as documents:
+        documents.upsert([{"id": f"d{i}", "vector": row} for i, row in enumerate(rows)])
+        queries = {f"q{i}": {"vector": rows[i]} for i in range(20)}
+        qrels = {f"q{i}": {f"d{i}": 1} for i in range(20)}
+        far = lambda query: documents.search(vector=-query["vector"], k=10)  # noqa: E731
+        found = compare(documents, far, queries, qrels, k=10, measures=["RR"])
+    assert found.measures["RR"].a == 1 and found.measures["RR"].b == 0
+
+
 def test_places_count_where_scores_tie():
     # By score alone, ir-measures would order these by id.
     tied = [("a", 1.0), ("z", 1.0)]

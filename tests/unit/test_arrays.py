@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
+from ecosystem import need
 from reference import ReferenceCore
 
 import annx
@@ -11,6 +14,12 @@ from annx._rows import to_rows
 from annx.errors import DimensionError, DtypeError
 
 DIM = 40
+
+
+def library(name):
+    """A module, or the test is skipped."""
+    need(name)
+    return importlib.import_module(name)
 
 
 def address(array):
@@ -57,13 +66,13 @@ def x(rng):
     [("f32", "float32"), ("f16", "float16"), ("bf16", "bfloat16"), ("i8", "int8")],
 )
 def test_torch_is_not_copied(door, x, codec, name):
-    torch = pytest.importorskip("torch")
+    torch = library("torch")
     tensor = (torch.tensor(x) * 20).to(getattr(torch, name))
     check_no_copy(door, tensor, tensor.data_ptr(), codec)
 
 
 def test_torch_views_and_subclasses(door, x):
-    torch = pytest.importorskip("torch")
+    torch = library("torch")
 
     class Own(torch.Tensor):
         pass
@@ -80,7 +89,7 @@ def test_torch_views_and_subclasses(door, x):
 
 
 def test_lists_of_tensors(x):
-    torch = pytest.importorskip("torch")
+    torch = library("torch")
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         rows = [torch.tensor(row).to(dtype) for row in x]
         want = torch.tensor(x).to(dtype).float().numpy()
@@ -103,7 +112,7 @@ REFUSED_TENSORS = {
 
 @pytest.mark.parametrize("case", REFUSED_TENSORS)
 def test_refused_tensors(x, case):
-    torch = pytest.importorskip("torch")
+    torch = library("torch")
     make, message = REFUSED_TENSORS[case]
     with pytest.raises(DtypeError, match=message):
         annx.Index(DIM).add(make(torch, x))
@@ -115,13 +124,13 @@ def test_refused_tensors(x, case):
 )
 def test_jax_is_not_copied(door, x, codec, name):
     """Its arrays are read-only."""
-    jax = pytest.importorskip("jax")
+    jax = library("jax")
     array = (jax.numpy.asarray(x) * 20).astype(name)
     check_no_copy(door, array, array.unsafe_buffer_pointer(), codec)
 
 
 def test_jax_tracers_are_refused(x):
-    jax = pytest.importorskip("jax")
+    jax = library("jax")
     index = annx.Index(DIM)
     with pytest.raises(DtypeError, match="host memory, got .*Tracer"):
         jax.jit(lambda a: index.add(a))(x)
@@ -155,7 +164,7 @@ def arrow_rows(pa, x):
 
 
 def test_arrow_is_not_copied(door, x):
-    pa = pytest.importorskip("pyarrow")
+    pa = library("pyarrow")
     fixed = arrow_rows(pa, x)
     place = fixed.values.buffers()[1].address
     lists = pa.ListArray.from_arrays(np.arange(0, x.size + 1, DIM, dtype=np.int32), fixed.values)
@@ -179,7 +188,7 @@ def test_arrow_is_not_copied(door, x):
 
 def test_arrow_in_pieces_and_values(x):
     """Several pieces become one, which is the only copy."""
-    pa = pytest.importorskip("pyarrow")
+    pa = library("pyarrow")
     fixed = arrow_rows(pa, x)
     pieces = pa.chunked_array([fixed[:2], fixed[2:2], fixed[2:]])
     for column in (pieces, pa.table({"vector": pieces}), pa.record_batch({"vector": fixed})):
@@ -197,7 +206,7 @@ def test_arrow_in_pieces_and_values(x):
 
 
 def test_polars_is_not_copied(door, x):
-    pl = pytest.importorskip("polars")
+    pl = library("polars")
     arrays = pl.Series("vector", x)
     lists = arrays.cast(pl.List(pl.Float32))
     frame = pl.DataFrame({"vector": arrays})
@@ -210,7 +219,7 @@ def test_polars_is_not_copied(door, x):
 
 
 def test_polars(x):
-    pl = pytest.importorskip("polars")
+    pl = library("polars")
     pieces = pl.concat([pl.Series("v", x[:2]), pl.Series("v", x[2:])], rechunk=False)
     assert np.array_equal(to_rows(pieces, DIM, "f32"), x)
     assert np.array_equal(to_rows(pl.DataFrame(x), DIM, "f32"), x)
@@ -229,7 +238,7 @@ def test_polars(x):
 
 
 def test_pandas(door, x):
-    pd = pytest.importorskip("pandas")
+    pd = library("pandas")
     frame = pd.DataFrame(x, copy=False)
     annx.Index(DIM, codec="f32").add(frame)
     assert set(door) == {address(frame.to_numpy())}
@@ -249,7 +258,7 @@ def test_pandas(door, x):
 
 
 def test_pandas_over_arrow(door, x):
-    pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    pd, pa = library("pandas"), library("pyarrow")
     fixed = arrow_rows(pa, x)
     series = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([fixed])))
     annx.Index(DIM, codec="f32").add(series)
@@ -257,7 +266,7 @@ def test_pandas_over_arrow(door, x):
 
 
 def test_sparse_matrices_are_refused(x):
-    sparse = pytest.importorskip("scipy.sparse")
+    sparse = library("scipy.sparse")
     for make in (sparse.csr_array, sparse.csr_matrix, sparse.coo_array):
         with pytest.raises(DtypeError, match=r"dense vectors, got a sparse .*; toarray\(\)"):
             to_rows(make(x), DIM, "f32")

@@ -205,7 +205,10 @@ SEVERAL = [
 ]
 
 
-def test_masks_stay_right_while_rows_change(many):
+@pytest.mark.parametrize("cached", [True, False])
+def test_masks_stay_right_while_rows_change(many, cached, monkeypatch):
+    if not cached:
+        monkeypatch.setattr("annx.filters._columns._CACHED_ROWS", 1 << 31)
     columns, documents = many
     rng = np.random.default_rng(8)
     for change in range(9):
@@ -223,6 +226,23 @@ def test_masks_stay_right_while_rows_change(many):
             new = [{**documents.get(row - 1, {}), "id": f"new-{row}"} for row in rows.tolist()]
             columns.upsert(rows, new)
             documents.update(zip(rows.tolist(), new, strict=True))
+
+
+def test_postings_follow_rows_that_change_one_by_one(monkeypatch):
+    monkeypatch.setattr("annx.filters._cells.SCANNED", 100)
+    rng = np.random.default_rng(9)
+    columns, documents = Columns(), {}
+    for step, row in enumerate([*range(400), *rng.integers(0, 400, 60).tolist()]):
+        documents[row] = {"tags": [f"t{tag}" for tag in rng.integers(0, 6, 3)]}
+        columns.upsert([row], [documents[row]])
+        if step < 399:
+            continue
+        gone = int(rng.integers(400))
+        documents.pop(gone, None)
+        columns.remove([gone])
+        for filter in ({"tags": "t1"}, {"tags": {"$in": ["t0", "t2", "t3"]}}):
+            matching = [row for row in documents if parse(filter).matches(documents[row])]
+            assert columns.select(filter).tolist() == sorted(matching)
 
 
 def test_facets_of_some_rows(many):

@@ -41,6 +41,11 @@ class FilterColumns:
         return frozenset()
 
     @property
+    def damaged(self) -> bool:
+        """Whether the file was damaged."""
+        return self._file.damaged
+
+    @property
     def sequence(self) -> int:
         """The last change that the file reflects."""
         return self._durable

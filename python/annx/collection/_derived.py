@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annx.errors import FormatError, RebuildWarning, StorageError
+from annx.errors import ConflictError, FormatError, RebuildWarning, StorageError
 
 _T = TypeVar("_T")
 
@@ -57,6 +57,11 @@ class Derived(Protocol):
     @property
     def sequence(self) -> int:
         """The last change that the durable form reflects."""
+        ...
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a durable form was there that is of no use; its own warning says so."""
         ...
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
@@ -124,6 +129,8 @@ class SequencedFile:
         self._stem = stem
         self._suffix = suffix
         self._read_only = read_only
+        #: Whether a file was there and was not whole.
+        self.damaged = False
         self._pattern = re.compile(rf"{re.escape(stem)}\.(\d{{1,19}})\.{re.escape(suffix)}")
 
     def _found(self) -> list[tuple[int, Path]]:
@@ -151,6 +158,7 @@ class SequencedFile:
                 seen.add(path)
             except FormatError as error:
                 seen.add(path)
+                self.damaged = True
                 warnings.warn(
                     f"{path.name} is damaged and is made again from the records: {error}",
                     RebuildWarning,
@@ -177,12 +185,25 @@ class SequencedFile:
             raise StorageError(error.errno, f"cannot write {path}: {error}") from error
         self._drop(path)
 
-    def rename(self, old: int, new: int) -> bool:
-        """Let the file of one sequence be that of another; tell whether it is."""
+    def rename(
+        self, old: int, new: int, bring: Callable[[Path], object] = lambda path: None
+    ) -> bool:
+        """Let the file of one sequence be that of another; tell whether it is.
+
+        Parameters
+        ----------
+        old, new : int
+        bring : callable
+            Brings the file up to the new sequence, whole or not at all. Killed before the
+            name says so, it is brought there again by replay.
+        """
         path = self._folder / f"{self._stem}.{old}.{self._suffix}"
         try:
+            if not path.exists():
+                return False
+            bring(path)
             path.rename(path.with_name(f"{self._stem}.{new}.{self._suffix}"))
-        except OSError:
+        except (OSError, ConflictError):
             return False
         return True
 

@@ -70,6 +70,8 @@ class Keywords:
         self._settings = json.dumps(
             [RULES, {n: [f.language, f.fold] for n, f in self._fields.items()}], sort_keys=True
         )
+        #: Whether the folder held an index that is of no use.
+        self.damaged = False
         self._start()
 
     # Files
@@ -84,6 +86,7 @@ class Keywords:
             try:
                 self._point = self._load()
             except (FormatError, OSError, ValueError) as error:
+                self.damaged = True
                 warnings.warn(
                     f"the keyword index is made again from the records: {error}",
                     RebuildWarning,

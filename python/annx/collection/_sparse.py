@@ -52,6 +52,11 @@ class SparseIndex:
         return frozenset([self.name])
 
     @property
+    def damaged(self) -> bool:
+        """Whether the file was damaged."""
+        return self._file.damaged
+
+    @property
     def sequence(self) -> int:
         """The last change that the file reflects."""
         return self._durable

@@ -75,7 +75,7 @@ class Store:
     ) -> None:
         """Forget a part that reflects other records than these; warn of one that is missing."""
         if part.sequence == 0:
-            if not self.records.checkpoint(connection):
+            if part.damaged or not self.records.checkpoint(connection):
                 return
             trouble = "is missing"
         elif part.sequence <= state.sequence and self.records.knows(connection, part.sequence):

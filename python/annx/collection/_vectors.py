@@ -92,6 +92,11 @@ class VectorIndex:
         return frozenset([self.name])
 
     @property
+    def damaged(self) -> bool:
+        """Whether the file was damaged."""
+        return self._file.damaged
+
+    @property
     def sequence(self) -> int:
         """The last change that the file reflects."""
         return self._durable
@@ -147,10 +152,14 @@ class VectorIndex:
 
     def commit(self) -> None:
         """Write the index to its file."""
-        if self._changed or not self._file.rename(self._durable, self._applied):
+        if not self._file.rename(self._durable, self._applied, self._bring):
             self._file.write(self._applied, self.index.save)
         self._durable = self._applied
         self._changed = False
+
+    def _bring(self, path: Path) -> None:
+        if self._changed:
+            self.index.save(path, incremental=True)
 
     def clear(self) -> None:
         """Begin again with an empty index."""

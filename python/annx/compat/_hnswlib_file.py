@@ -380,6 +380,7 @@ def write_flat(
     def content(file: BinaryIO) -> None:
         file.write(_FLAT.pack(limit, element.itemsize, n))
         file.write(elements.tobytes())
-        file.truncate(_FLAT.size + limit * element.itemsize)
+        for left in range((limit - n) * element.itemsize, 0, -_CHUNK):
+            file.write(bytes(min(left, _CHUNK)))
 
     _atomic.write(path, content)

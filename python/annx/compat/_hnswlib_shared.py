@@ -94,7 +94,7 @@ class Shared:
     _adding: Lock
 
     def __init__(self, space: Any, dim: Any) -> None:
-        _fork.renew(self)
+        _fork.give_lock(self)
         if space not in SPACES:
             raise HnswlibError("Space name must be one of l2, ip, or cosine.")
         try:

@@ -142,6 +142,8 @@ class Cells:
         places = ranges(self.start[several], self.count[several].astype(np.int64))
         self.pool[places] = self.blank
         self.owner[places] = -1
+        if self.postings:
+            self.postings.lose(several)
         self.dead += len(places)
         if self.dead > _FEW and self.dead > self.used // 2:
             self._squeeze()
@@ -177,20 +179,19 @@ class Cells:
         if self.used:
             start = 0
             if codes is not None and self.used >= SCANNED and len(codes) <= MOST:
-                self._mark(out, self._posted().find(codes))
-                start = self._posted().size
-            self._mark(out, start + np.flatnonzero(test(self.pool[start : self.used])))
+                postings = self._posted()
+                postings.mark(codes, out)
+                start = postings.size
+            owners = self.owner.take(start + np.flatnonzero(test(self.pool[start : self.used])))
+            out[owners[owners >= 0] if self.dead else owners] = True
         return out
 
     def _posted(self) -> Postings:
-        # One that leaves a sixteenth to scan costs less than it takes to make a new one.
-        if self.postings is None or self.used - self.postings.size > self.used // 16:
-            self.postings = Postings(self.pool[: self.used])
-        return self.postings
-
-    def _mark(self, out: Bools, places: NDArray[Any]) -> None:
-        owners = self.owner.take(places)
-        out[owners[owners >= 0] if self.dead else owners] = True
+        old = self.postings
+        # To scan and to correct a sixteenth costs less than new ones.
+        if old is None or self.used - old.size + old.lost_count > self.used // 16:
+            old = self.postings = Postings(self.pool[: self.used], self.owner[: self.used])
+        return old
 
     def pairs(self, allowed: Bools | None = None) -> tuple[Ints, NDArray[Any]]:
         """Return slots and values, those of one slot in order; of allowed slots alone."""

@@ -208,8 +208,8 @@ class AnnxNeighbors(KNeighbors):
         the number of neighbours if that is more.
     codec : str
         As in `annx.Index`. ``"f32"`` gives float32 distances of whatever there is;
-        ``"auto"`` searches embeddings some three times as fast, in half the memory, and
-        rounds distances to float16's 11 bits.
+        ``"auto"`` is faster and smaller where samples are embeddings, and rounds distances to
+        float16's 11 bits.
     n_jobs : int, optional
         Threads, by joblib's rules: None is 1, -1 all.
     random_state : int
