@@ -55,6 +55,7 @@ __all__ = [
     "DimensionError",
     "DocumentError",
     "DtypeError",
+    "FileReport",
     "Filter",
     "FilterError",
     "FormatError",
@@ -81,10 +82,9 @@ __all__ = [
     "ZeroVectorError",
     "__version__",
     "backend",
+    "check_file",
     "cpu_info",
     "load",
-    "FileReport",
-    "check_file",
 ]
 
 
@@ -95,3 +95,7 @@ def __getattr__(name: str) -> Any:
 
         return Collection
     raise AttributeError(f"module 'annx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

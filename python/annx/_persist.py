@@ -104,7 +104,7 @@ class Persisted(Described):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = os.path.join(folder, "points.annx")
         ...     index.save(path)
-        ...     _ = index.add([[0, 0], [3, 4]])
+        ...     _ = index.add([[0.5, 0], [3, 4]])
         ...     index.save(path, incremental=True)
         ...     annx.load(path)
         <annx.Index 2 x 2 l2 f32>
