@@ -268,5 +268,9 @@ class ReferenceCore:
         self._labels = state.labels.tolist()
         self._drop(np.array([-1]))
 
+    def map_state(self, state, mapped):
+        mapped.verify()
+        self.import_state(state)
+
     def memory(self):
         return {"rows": self._rows.nbytes, "labels": 8 * len(self)}

@@ -21,6 +21,7 @@ install --no-deps 'recommenders==1.2.1'
 # A missing package fails instead of skipping its tests. Models come from packages, so that
 # nothing is fetched while tests run.
 export ANNX_REQUIRE_ECOSYSTEM=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export HAYSTACK_TELEMETRY_ENABLED=False
 # One of scikit-learn's checks of estimators needs it.
 export SCIPY_ARRAY_API=1
 # implicit warns otherwise; its own threads share the work.

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -80,7 +81,15 @@ void move_pages(std::byte* from, std::size_t bytes, std::byte* to) {
 }  // namespace
 
 Buffer::~Buffer() {
-  if (data_ != nullptr) unmap(data_, size_);
+  if (data_ != nullptr && !owner_) unmap(data_, size_);
+}
+
+void Buffer::borrow(const std::byte* data, std::size_t bytes, std::shared_ptr<const void> owner) {
+  Buffer fresh;
+  fresh.data_ = const_cast<std::byte*>(data);
+  fresh.size_ = bytes;
+  fresh.owner_ = std::move(owner);
+  swap(fresh);
 }
 
 void Buffer::grow(std::size_t bytes) {

@@ -23,6 +23,9 @@ struct CapacityError : Error {
 struct FormatError : Error {
   using Error::Error;
 };
+struct ReadOnlyError : Error {
+  using Error::Error;
+};
 struct BackendError : Error {
   using Error::Error;
 };

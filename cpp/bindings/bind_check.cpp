@@ -10,37 +10,6 @@
 namespace annx::bindings {
 namespace {
 
-StateFormat format_of(std::size_t dim, const std::string& metric, const std::string& codec,
-                      const std::string& keep, std::size_t M) {
-  const Metric kind = metric_of(metric);
-  StateFormat format;
-  format.rows = is_scaled(codec) ? scaled_format(kind, dim, codec == "sq10")
-                                 : plain_format(kind, codec_of(codec), dim);
-  if (!keep.empty()) format.originals = plain_format(kind, codec_of(keep), dim);
-  format.M = M;
-  return format;
-}
-
-void expect_size(const char* part, std::size_t got, std::size_t expected) {
-  if (got == expected) return;
-  throw py::value_error(std::string(part) + ": expected " + std::to_string(expected) +
-                        " elements, got " + std::to_string(got));
-}
-
-void expect_sizes(const StateFormat& format, const StateView& state) {
-  const std::size_t n = state.labels.size();
-  expect_size("rows", state.rows.size(), n * format.rows.stride);
-  expect_size("links", state.links.size(), n * 2 * format.M);
-  if (format.originals) {
-    expect_size("originals", state.originals.size(), n * format.originals->stride);
-  }
-  if (!state.norms.empty()) expect_size("norms", state.norms.size(), n);
-  expect_size("twins", state.twins.size() % 2, 0);
-  for (const StateView::Level& level : state.levels) {
-    expect_size("level", level.links.size(), level.down.size() * format.M);
-  }
-}
-
 void check(std::size_t dim, const std::string& metric, const std::string& codec,
            const std::string& keep, std::size_t M, const py::dict& state, bool spanning,
            std::size_t num_threads) {

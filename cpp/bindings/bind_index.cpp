@@ -63,6 +63,7 @@ class Core {
       : metric_(metric_of(metric)),
         input_(wide || is_scaled(codec) ? Codec::kF32 : codec_of(codec)),
         dtype_(dtype_of(input_)),
+        format_(format_of(dim, metric, codec, keep, M)),
         index_(space_of(codec, wide, dim, metric_, seed), kept_space_of(keep, dim, metric_),
                {M, ef_construction, seed, edge_bits}) {}
 
@@ -303,6 +304,20 @@ class Core {
     index_.import_state(state.view());
   }
 
+  // `arrays` are a state's of a mapped file, with "removed" and "upper"; `sums` by name the offset
+  // of a section and the checksums of its blocks.
+  void map_state(const py::dict& arrays, const py::dict& sums) {
+    const auto owner = std::shared_ptr<MappedArrays>(new MappedArrays(arrays, sums), [](auto* p) {
+      const py::gil_scoped_acquire gil;
+      delete p;
+    });
+    expect_sizes(format_, owner->state.view());
+    MappedState mapped = owner->mapped(format_);
+    mapped.owner = owner;
+    guard(format_, owner->sums, mapped);
+    index_.map(std::move(mapped));
+  }
+
   py::dict memory() const {
     const MemoryUse use = index_.memory();
     py::dict out;
@@ -375,6 +390,7 @@ class Core {
   Metric metric_;
   Codec input_;
   py::dtype dtype_;
+  StateFormat format_;
   Index index_;
 };
 
@@ -416,6 +432,7 @@ void bind_index(py::module_& module) {
       .def("encode", &Core::encode, py::arg("rows"), py::arg("num_threads"))
       .def("export_state", &Core::export_state)
       .def("import_state", &Core::import_state, py::arg("state"))
+      .def("map_state", &Core::map_state, py::arg("arrays"), py::arg("sums"))
       .def("memory", &Core::memory);
 }
 

@@ -25,6 +25,8 @@ void translate(std::exception_ptr pointer) {
     raise("CapacityError", e);
   } catch (const annx::FormatError& e) {
     raise("FormatError", e);
+  } catch (const annx::ReadOnlyError& e) {
+    raise("ReadOnlyError", e);
   } catch (const annx::BackendError& e) {
     raise("BackendError", e);
   } catch (const annx::ParameterError& e) {

@@ -18,6 +18,10 @@ class LinkCheck {
   const char* defect(const Slot* row, std::size_t node);
 
  private:
+  static constexpr std::size_t kFew = 64;
+  bool twice_of_few(const Slot* row, std::size_t count) const noexcept;
+  bool twice(const Slot* row, std::size_t count) noexcept;
+
   std::size_t degree_;
   std::size_t nodes_;
   Slot mask_;

@@ -16,8 +16,8 @@ namespace {
 constexpr double kNormTolerance = 1e-3;
 // Squares beneath this lose digits in float32 and say nothing about the norm.
 constexpr double kTinySquare = 1e-30;
-// |row|^2 fits float32.
-const double kLongest = std::sqrt(double{FLT_MAX});
+// Beneath a quarter of float32's range for |row|^2 no distance overflows. The sum may err a little.
+constexpr double kLargestSquare = FLT_MAX / 4.0 * (1 + kNormTolerance);
 
 constexpr const char* kFreeNotZero = "a free slot is not zero";
 constexpr const char* kPadding = "padding is not zero";
@@ -102,7 +102,7 @@ const char* RowCheck::elements(const std::byte* row) const noexcept {
   const bool whole = format_.codec == Codec::kI8 || format_.codec == Codec::kU8;
   if (whole && !has_scale_) return nullptr;
   const float square = square_(row, row, format_.columns);
-  if (!std::isfinite(square)) return kTooLong;
+  if (!(square <= static_cast<float>(kLargestSquare))) return kTooLong;
   if (has_scale_) {
     const float scale = float_at(row + padding_end_);
     if (!std::isfinite(scale) || !(scale > 0)) return "scale is not positive";
@@ -148,7 +148,7 @@ const char* RowCheck::codes(const std::byte* row) const noexcept {
   if (!(std::abs(step * std::sqrt(square) - length) <= bound + std::sqrt(kTinySquare))) {
     return "its length and its codes disagree";
   }
-  return length > kLongest ? kTooLong : nullptr;
+  return length * length > kLargestSquare ? kTooLong : nullptr;
 }
 
 }  // namespace annx

@@ -5,13 +5,10 @@
 #include <cstdint>
 #include <span>
 
+#include "storage/guard.h"
+
 namespace annx {
 
-inline constexpr std::size_t kBlockBytes = std::size_t{1} << 16;
-
-constexpr std::size_t blocks_of(std::size_t bytes) noexcept {
-  return (bytes + kBlockBytes - 1) / kBlockBytes;
-}
 // CRC-32 of block `number`, of which the last may be shorter.
 std::uint32_t block_sum(std::span<const std::byte> section, std::size_t number) noexcept;
 // Writes blocks_of(size) of them.

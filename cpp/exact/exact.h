@@ -53,6 +53,7 @@ void scan(const Vectors& vectors, const Query& query, std::size_t count, const S
   std::array<Slot, kBlock> slots;
   std::size_t size = 0;
   const auto flush = [&] {
+    vectors.touch(slots.data(), size);
     // Rows in sequence need no list.
     if (size > 0 && slots[size - 1] - slots[0] == size - 1) {
       vectors.space().sharper(query, vectors.row(slots[0]), vectors.pitch(), nullptr, size,

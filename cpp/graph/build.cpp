@@ -35,9 +35,13 @@ std::size_t Graph::level_of(Slot slot) const noexcept {
 }
 
 Graph::Layer Graph::layer(std::size_t level) const noexcept {
-  if (level == 0) return {base_links(), degree(), nullptr};
+  if (level == 0) return {base_links(), degree(), nullptr, guard_.get(), 0};
   const UpperLevel& upper = levels_[level - 1];
-  return {{upper.links.data(), options_.M, options_.M}, options_.M, upper.slots.data()};
+  return {{upper.links.data(), options_.M, options_.M},
+          options_.M,
+          upper.slots.data(),
+          upper.guard.get(),
+          upper.guarded};
 }
 
 std::size_t Graph::upper_bytes() const noexcept {
@@ -60,6 +64,19 @@ void Graph::replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&
   links_ = std::move(links);
   dead_ = std::move(dead);
   set_levels(std::move(levels), entry);
+}
+
+void Graph::borrow(Array<Slot>&& links, std::shared_ptr<const Guard> guard,
+                   std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry) {
+  replace(std::move(links), std::move(levels), std::move(dead), entry);
+  guard_ = std::move(guard);
+}
+
+void Graph::touch_all() const {
+  if (guard_) guard_->touch_all();
+  for (const UpperLevel& level : levels_) {
+    if (level.guard) level.guard->touch_all();
+  }
 }
 
 void Graph::reset() noexcept {

@@ -50,14 +50,14 @@ bool Graph::search_within(const Query& query, float radius, std::size_t ef, std:
 // How many of the nodes one and two edges from here pass, as a share: what a filter is like near a
 // query.
 double Graph::passing_near(Slot node, const Passing& passing) const {
-  const Slot* row = links_of(node);
+  const Slot* row = read_links(node);
   std::size_t seen = 0;
   std::size_t pass = 0;
   for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) {
     prefetch(links_of(row[i] & kSlotMask), degree() * sizeof(Slot));
   }
   for (std::size_t i = 0; i < degree() && row[i] != kNoLink; ++i) {
-    const Slot* next = links_of(row[i] & kSlotMask);
+    const Slot* next = read_links(row[i] & kSlotMask);
     for (std::size_t j = 0; j < degree() && next[j] != kNoLink; ++j) {
       pass += passing(next[j] & kSlotMask) ? 1 : 0;
       ++seen;
@@ -89,7 +89,7 @@ Slot Graph::nearest_by(const Query& query, Scratch& scratch, Walk& walk) const {
 // Unvisited nodes that pass among the neighbours of a node and, while those that pass are few,
 // behind the neighbours that do not. Marks both.
 std::size_t Graph::gather_passing(Slot node, const Passing& passing, Scratch& scratch) const {
-  const Slot* row = links_of(node);
+  const Slot* row = read_links(node);
   std::vector<Slot>& found = scratch.passing;
   std::vector<Slot>& failing = scratch.failing;
   found.clear();
@@ -113,7 +113,7 @@ std::size_t Graph::gather_passing(Slot node, const Passing& passing, Scratch& sc
   for (const Slot slot : failing) {
     if (near >= most) break;
     if (!scratch.visited.mark(slot)) continue;
-    const Slot* next = links_of(slot);
+    const Slot* next = read_links(slot);
     for (std::size_t i = 0; i < degree() && next[i] != kNoLink; ++i) {
       const Slot behind = next[i] & kSlotMask;
       if (!passing(behind) || !scratch.visited.mark(behind)) continue;

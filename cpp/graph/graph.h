@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -25,6 +26,7 @@
 #include "graph/passing.h"
 #include "graph/pool.h"
 #include "graph/scratch.h"
+#include "storage/guard.h"
 #include "storage/vectors.h"
 
 namespace annx {
@@ -40,10 +42,12 @@ struct GraphOptions {
 // A level above 0.
 struct UpperLevel {
   std::size_t count = 0;
-  Array<Slot> down;        // number of the same node one level below
-  Array<Slot> slots;       // its slot
-  Array<Slot> links;       // M a node, by number on this level
-  std::vector<Slot> free;  // numbers below count that no node has
+  Array<Slot> down;                    // number of the same node one level below
+  Array<Slot> slots;                   // its slot
+  Array<Slot> links;                   // M a node, by number on this level
+  std::shared_ptr<const Guard> guard;  // of links that are borrowed,
+  std::size_t guarded = 0;             // which begin there among what it guards
+  std::vector<Slot> free;              // numbers below count that no node has
 
   void grow(std::size_t nodes, std::size_t degree);
 };
@@ -163,6 +167,10 @@ class Graph {
   void set_levels(std::vector<UpperLevel> levels, Slot entry);
   // Everything, by what was made elsewhere; with edges, the rows hold the links and their codes.
   void replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry);
+  // The same for reading alone; links of level 0 are verified when they are first used.
+  void borrow(Array<Slot>&& links, std::shared_ptr<const Guard> guard,
+              std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry);
+  void touch_all() const;
   std::size_t edge_bytes() const noexcept { return edges_ ? edges_->bytes() : 0; }
   std::size_t upper_bytes() const noexcept;
 
@@ -172,9 +180,17 @@ class Graph {
     LinkRows links;
     std::size_t degree;
     const Slot* slots;  // null on level 0, where number and slot are one
+    const Guard* guard;
+    std::size_t guarded;
 
     Slot slot(Slot id) const noexcept { return slots == nullptr ? id : slots[id]; }
     const Slot* row(Slot id) const noexcept { return links.row(id); }
+    // Before a row is read that may be mapped. Throws FormatError.
+    void touch(Slot id) const {
+      if (guard == nullptr) return;
+      const std::size_t bytes = degree * sizeof(Slot);
+      guard->touch(guarded + id * bytes, bytes);
+    }
   };
   LinkRows base_links() const noexcept {
     if (!edges_) return {links_.data(), degree(), degree()};
@@ -189,6 +205,10 @@ class Graph {
   };
 
   Layer layer(std::size_t level) const noexcept;
+  const Slot* read_links(Slot slot) const {
+    layer(0).touch(slot);
+    return links_of(slot);
+  }
   // search.cpp
   void make_room(Scratch& scratch) const;
   std::size_t gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const;
@@ -265,8 +285,9 @@ class Graph {
   Vectors& vectors_;
   GraphOptions options_;
   std::optional<EdgeCodes> edges_;
-  std::vector<std::byte> ready_;  // the writer's: leads of rows, with edges_
-  Array<Slot> links_;             // unless edges_: then they lead the rows
+  std::vector<std::byte> ready_;        // the writer's: leads of rows, with edges_
+  Array<Slot> links_;                   // unless edges_: then they lead the rows
+  std::shared_ptr<const Guard> guard_;  // of links_ that are borrowed
   std::vector<UpperLevel> levels_;
   Bits dead_;
   // Numbers that begin() gave and link() has not used yet, by level from 1.

@@ -8,6 +8,7 @@ namespace annx {
 // Fills scratch.ids and scratch.slots with the neighbours of `node`, on demand only those not
 // visited, which this marks, and asks for their rows.
 std::size_t Graph::gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const {
+  layer.touch(node);
   const Slot* row = layer.row(node);
   const std::size_t bytes = vectors_.space().stride();
   std::size_t count = 0;

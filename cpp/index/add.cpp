@@ -48,6 +48,7 @@ void Index::make_room(std::size_t rows) {
 }
 
 void Index::reserve(std::size_t capacity) {
+  refuse_if_mapped();
   if (capacity > kMaxRows) {
     throw CapacityError("expected a capacity up to " + std::to_string(kMaxRows) + ", got " +
                         std::to_string(capacity));
@@ -63,6 +64,7 @@ void Index::reserve(std::size_t capacity) {
 void Index::add(const std::byte* input, std::size_t count,
                 std::optional<std::span<const Label>> labels, bool upsert, std::size_t num_threads,
                 const Poll& poll) {
+  refuse_if_mapped();
   const std::lock_guard writer(writer_);
   recover();
   const std::size_t used = size_ - free_.size();

@@ -38,14 +38,18 @@ std::size_t Index::size() const {
 
 bool Index::contains(Label label) const {
   const Gate::Reader reader(gate_);
+  settle_labels();
   return labels_.find(label).has_value();
 }
 
 void Index::get(std::span<const Label> labels, std::byte* output) const {
   const Gate::Reader reader(gate_);
+  settle_labels();
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const std::optional<Slot> slot = labels_.find(labels[i]);
     if (!slot) throw LabelError("label " + std::to_string(labels[i]) + " is not in the index");
+    kept().touch(*slot);
+    kept().touch_norm(*slot);
     kept().space().decode(kept().row(*slot), kept().norm(*slot),
                           output + i * space().input_bytes());
   }
@@ -53,6 +57,7 @@ void Index::get(std::span<const Label> labels, std::byte* output) const {
 
 std::vector<Label> Index::labels() const {
   const Gate::Reader reader(gate_);
+  if (label_guard_) label_guard_->touch_all();
   std::vector<Label> all;
   all.reserve(labels_.count());
   for (std::size_t i = 0; i < size_; ++i) {

@@ -16,6 +16,7 @@
 #include "base/gate.h"
 #include "base/thread_pool.h"
 #include "base/types.h"
+#include "check/mapped.h"
 #include "graph/graph.h"
 #include "index/filter.h"
 #include "index/report.h"
@@ -112,9 +113,21 @@ class Index final : private Forkable {
   IndexState export_state() const;
   // Of validated arrays, into an empty index.
   void import_state(const StateView& state);
+  // The same, but that the arrays stay where they are, and the index is for reading alone.
+  void map(MappedState&& state);
   MemoryUse memory() const;
 
  private:
+  // mapped.cpp
+  void refuse_if_mapped() const;
+  void settle_twins() const;
+  void settle_labels() const;
+  void touch_all() const;
+  Label label_of(Slot slot) const {
+    if (label_guard_) label_guard_->touch(slot * sizeof(Label), sizeof(Label));
+    return labels_[slot];
+  }
+
   // What changes hands as a whole when the index is read or compacted.
   struct Content {
     Vectors vectors;
@@ -234,6 +247,10 @@ class Index final : private Forkable {
   // The writer is at work on what searches do not see. A child of fork clears up after it.
   bool unfinished_ = false;
   mutable ScratchPool scratch_;
+  // Of a mapped index: what it has not looked at yet.
+  std::shared_ptr<const Guard> label_guard_;
+  std::span<const Slot> twin_pairs_;
+  mutable std::once_flag twins_settled_, labels_settled_;
 };
 
 }  // namespace annx

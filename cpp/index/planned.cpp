@@ -71,6 +71,7 @@ void Index::list_dense(std::span<const std::uint8_t> by_label, Filter::Slots& ou
 std::shared_ptr<const Filter::Slots> Index::resolve(const Filter& filter) const {
   const std::lock_guard lock(filter.mutex_);
   if (filter.slots_ && filter.slots_->epoch == epoch_) return filter.slots_;
+  settle_labels();
   auto fresh = std::make_shared<Filter::Slots>();
   fresh->epoch = epoch_;
   const std::size_t words = size_ / 64 + 1;
@@ -106,6 +107,7 @@ void Index::planned_one(const std::byte* input, std::size_t k, std::size_t ef, c
                         bool exact, Scratch& scratch, Label* labels, float* distances,
                         Report& report) const {
   const Gate::Reader reader(gate_);
+  settle_twins();
   const std::shared_ptr<const Filter::Slots> slots = filter ? resolve(*filter) : nullptr;
   const bool deny = filter != nullptr && !filter->allow();
   Passing rows;
@@ -124,7 +126,7 @@ void Index::planned_one(const std::byte* input, std::size_t k, std::size_t ef, c
 
   std::size_t found = 0;
   const auto put = [&](Slot slot, float distance) {
-    labels[found] = labels_[slot];
+    labels[found] = label_of(slot);
     distances[found] = distance;
     ++found;
   };

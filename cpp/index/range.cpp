@@ -35,6 +35,7 @@ std::vector<Neighbor> Index::near_by_graph(const std::byte* input, float radius,
     const Space& space = kept().space();
     scratch.exact_work.resize(space.work_bytes());
     const Query exact = space.prepare(input, scratch.exact_work.data());
+    kept().touch(slots.data(), slots.size());
     space.sharper(exact, kept().base(), kept().pitch(), slots.data(), slots.size(), near.data());
   }
   for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -46,6 +47,7 @@ std::vector<Neighbor> Index::near_by_graph(const std::byte* input, float radius,
 Index::Hits Index::range_one(const std::byte* input, float radius, std::size_t ef,
                              const Filter* filter, bool exact, Scratch& scratch) const {
   const Gate::Reader reader(gate_);
+  settle_twins();
   const std::shared_ptr<const Filter::Slots> slots = filter ? resolve(*filter) : nullptr;
   const bool listed = filter != nullptr && filter->allow();
   const std::size_t all = labels_.count();
@@ -84,7 +86,7 @@ Index::Hits Index::range_one(const std::byte* input, float radius, std::size_t e
   });
   Hits hits;
   for (const Neighbor& hit : found) {
-    hits.labels.push_back(labels_[hit.id]);
+    hits.labels.push_back(label_of(hit.id));
     hits.distances.push_back(hit.distance);
   }
   return hits;

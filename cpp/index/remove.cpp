@@ -44,6 +44,7 @@ void Index::vacate(const std::vector<Slot>& slots) {
 }
 
 void Index::remove(std::span<const Label> labels, std::size_t num_threads, const Poll& poll) {
+  refuse_if_mapped();
   const std::lock_guard writer(writer_);
   recover();
   labels_.check(labels, true);
@@ -114,6 +115,7 @@ void Index::purge(std::size_t num_threads, const std::function<void()>& poll) {
 }
 
 std::size_t Index::repair(double seconds, std::size_t num_threads, const Poll& poll) {
+  refuse_if_mapped();
   const std::lock_guard writer(writer_);
   recover();
   using Clock = std::chrono::steady_clock;
@@ -135,6 +137,7 @@ std::size_t Index::repair(double seconds, std::size_t num_threads, const Poll& p
 }
 
 void Index::compact(std::size_t num_threads, const Poll& poll) {
+  refuse_if_mapped();
   const std::lock_guard writer(writer_);
   recover();
   const auto tick = [&] {

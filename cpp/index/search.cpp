@@ -32,6 +32,7 @@ void Index::rerank(const std::byte* query, std::size_t k, Scratch& scratch) cons
       scratch.ids[i] = scratch.pool[at + i].id;
       prefetch(vectors.row(scratch.ids[i]), vectors.space().stride());
     }
+    vectors.touch(scratch.ids.data(), count);
     vectors.space().sharper(prepared, vectors.base(), vectors.pitch(), scratch.ids.data(), count,
                             scratch.near.data());
     for (std::size_t i = 0; i < count; ++i) sharp.push_back({scratch.near[i], scratch.ids[i]});
@@ -58,7 +59,7 @@ void Index::compare_all(const std::byte* query, std::size_t k, Scratch& scratch,
       [&](Slot slot, float distance) { nearest.offer(distance, slot); });
   const std::vector<Neighbor> hits = std::move(nearest).sorted();
   for (std::size_t i = 0; i < k; ++i) {
-    labels[i] = i < hits.size() ? labels_[hits[i].id] : kNoLabel;
+    labels[i] = i < hits.size() ? label_of(hits[i].id) : kNoLabel;
     distances[i] = i < hits.size() ? hits[i].distance : std::numeric_limits<float>::infinity();
   }
 }
@@ -108,7 +109,7 @@ void Index::finish(const std::byte* query, std::size_t k, std::size_t ef, Scratc
   if (reranks()) rerank(query, k, scratch);
   std::size_t found = 0;
   const auto put = [&](Slot slot, float distance) {
-    labels[found] = labels_[slot];
+    labels[found] = label_of(slot);
     distances[found] = distance;
     ++found;
   };
@@ -133,6 +134,7 @@ void Index::search(const std::byte* queries, std::size_t count, std::size_t k, s
                    float* distances) const {
   for_ranges(count, num_threads, poll, [&](std::size_t from, std::size_t to) {
     const Gate::Reader reader(gate_);
+    settle_twins();
     const auto query = [&](std::size_t i) { return queries + i * space().input_bytes(); };
     take_turns(
         graph_, scratch_, from, to,
@@ -148,6 +150,7 @@ void Index::exact_search(const std::byte* queries, std::size_t count, std::size_
                          float* distances) const {
   for_queries(count, num_threads, poll, [&](std::size_t i, Scratch& scratch) {
     const Gate::Reader reader(gate_);
+    settle_twins();
     compare_all(queries + i * space().input_bytes(), k, scratch, labels + i * k, distances + i * k);
   });
 }

@@ -22,6 +22,8 @@ StateView IndexState::view() const {
 
 IndexState Index::export_state() const {
   const Gate::Reader reader(gate_);
+  settle_twins();
+  touch_all();
   IndexState state;
   // Free slots are nobody's: the writer may be filling them.
   const auto free = [&](Slot slot) { return !labels_.has(slot) && !graph_.dead().test(slot); };

@@ -26,6 +26,12 @@ std::optional<Slot> LabelMap::find(Label label) const noexcept {
     const auto slot = static_cast<Slot>(label);
     return without_.test(slot) ? std::nullopt : std::optional(slot);
   }
+  if (rising_) {
+    const Label* end = labels_.data() + slots_;
+    const Label* at = std::lower_bound(labels_.data(), end, label);
+    if (at == end || *at != label) return std::nullopt;
+    return static_cast<Slot>(at - labels_.data());
+  }
   for (std::size_t i = hash(label) & mask_;; i = (i + 1) & mask_) {
     if (table_[i] == 0) return std::nullopt;
     if (labels_[table_[i] - 1] == label) return table_[i] - 1;
@@ -119,6 +125,20 @@ void LabelMap::move(Slot from, Slot to) noexcept {
   const Label label = (*this)[from];
   erase(from);
   assign(to, label);
+}
+
+void LabelMap::borrow(std::span<const Label> labels, Bits without,
+                      std::shared_ptr<const void> owner) {
+  labels_.borrow(labels, std::move(owner));
+  without_ = std::move(without);
+  identity_ = false;
+  slots_ = labels.size();
+}
+
+void LabelMap::index() {
+  rising_ = without_.empty();
+  for (std::size_t i = 1; rising_ && i < slots_; ++i) rising_ = labels_[i - 1] < labels_[i];
+  if (!rising_) adopt(prepare(slots_, true));
 }
 
 void LabelMap::clear() noexcept {

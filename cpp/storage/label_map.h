@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -55,6 +56,10 @@ class LabelMap {
   void reserve_erased(std::size_t slots) { without_.reserve(slots); }
   // Forgets all labels; numbering goes on.
   void clear() noexcept;
+  // Labels of someone else's, for reading alone, but for the slots that are `without`. find() takes
+  // index() first.
+  void borrow(std::span<const Label> labels, Bits without, std::shared_ptr<const void> owner);
+  void index();
   // Numbers on from `label` at least.
   void number_from(Label label) noexcept { next_ = label > next_ ? label : next_; }
 
@@ -65,6 +70,7 @@ class LabelMap {
   static void place(Slot slot, const Label* labels, Array<Slot>& table, std::size_t mask) noexcept;
 
   bool identity_ = true;
+  bool rising_ = false;  // borrowed labels that need no table
   std::size_t slots_ = 0;
   Label next_ = 0;
   Bits without_;

@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "base/buffer.h"
 #include "base/types.h"
+#include "storage/guard.h"
 #include "storage/space.h"
 
 namespace annx {
@@ -27,6 +29,33 @@ class Vectors {
     rows_ = std::move(other.rows_);
     norms_ = std::move(other.norms_);
     capacity_ = other.capacity_;
+    guard_ = std::move(other.guard_);
+    norms_guard_ = std::move(other.norms_guard_);
+  }
+
+  // Rows of someone else's, for reading alone, without lead; verified when they are first used.
+  void borrow(std::span<const std::byte> rows, std::shared_ptr<const Guard> guard,
+              std::span<const float> norms, std::shared_ptr<const Guard> norms_guard,
+              const std::shared_ptr<const void>& owner) {
+    rows_.borrow(rows.data(), rows.size(), owner);
+    norms_.borrow(norms, owner);
+    capacity_ = rows.size() / pitch_;
+    guard_ = std::move(guard);
+    norms_guard_ = std::move(norms_guard);
+  }
+  // Before rows are read otherwise than by distance() and distances(). Throws FormatError.
+  void touch(const Slot* slots, std::size_t count) const {
+    if (guard_ && !guard_->done()) verify(slots, count);
+  }
+  void touch(Slot slot) const { touch(&slot, 1); }
+  void touch_norm(Slot slot) const {
+    if (norms_guard_ && space_->normalises()) {
+      norms_guard_->touch(slot * sizeof(float), sizeof(float));
+    }
+  }
+  void touch_all() const {
+    if (guard_) guard_->touch_all();
+    if (norms_guard_) norms_guard_->touch_all();
   }
 
   const Space& space() const noexcept { return *space_; }
@@ -52,23 +81,29 @@ class Vectors {
   }
 
   Query query(Slot slot) const noexcept { return space_->from_stored(row(slot)); }
-  void distances(const Query& query, const Slot* slots, std::size_t count,
-                 float* out) const noexcept {
+  void distances(const Query& query, const Slot* slots, std::size_t count, float* out) const {
+    touch(slots, count);
     space_->distances(query, base(), pitch_, slots, count, out);
   }
-  float distance(const Query& query, Slot slot) const noexcept {
+  float distance(const Query& query, Slot slot) const {
+    touch(slot);
     float out;
     space_->distances(query, row(slot), pitch_, nullptr, 1, &out);
     return out;
   }
 
  private:
+  void verify(const Slot* slots, std::size_t count) const {
+    for (std::size_t i = 0; i < count; ++i) guard_->touch(slots[i] * pitch_, space_->stride());
+  }
+
   std::shared_ptr<const Space> space_;
   std::size_t lead_;
   std::size_t pitch_;
   Buffer rows_;
   Array<float> norms_;
   std::size_t capacity_ = 0;
+  std::shared_ptr<const Guard> guard_, norms_guard_;  // of what is borrowed
 };
 
 }  // namespace annx

@@ -11,6 +11,7 @@ from annx._health import HealthReport
 from annx._load import load
 from annx._result import RangeResult, ReportedResult, SearchReport, SearchResult
 from annx._tune import Tuning, TuningEntry
+from annx._verify import FileReport, check_file
 from annx._version import __version__
 from annx.errors import (
     AnnxError,
@@ -54,6 +55,7 @@ __all__ = [
     "DimensionError",
     "DocumentError",
     "DtypeError",
+    "FileReport",
     "Filter",
     "FilterError",
     "FormatError",
@@ -80,6 +82,7 @@ __all__ = [
     "ZeroVectorError",
     "__version__",
     "backend",
+    "check_file",
     "cpu_info",
     "load",
 ]
@@ -92,3 +95,7 @@ def __getattr__(name: str) -> Any:
 
         return Collection
     raise AttributeError(f"module 'annx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from annx import _choose, _validate
 from annx._backends import select
 from annx._backends.base import Config, Core
+from annx._describe import Described
 from annx._journal import ADD, COMPACT, REMOVE, UPSERT, Change, Journal
 from annx._progress import Progress, ignore
 from annx._rows import to_rows
@@ -22,7 +23,7 @@ from annx.errors import AnnxError, DtypeError, LabelError
 _MAX_LABEL = np.iinfo(np.int64).max
 
 
-class Changeable:
+class Changeable(Described):
     """Adds, replaces and removes rows, and chooses the codec for them."""
 
     _core: Core
@@ -103,6 +104,7 @@ class Changeable:
         >>> index.add([[0, 0], [3, 4]])
         array([0, 1])
         """
+        self._refuse_read_only()
         rows = to_rows(vectors, self._config.dim, self._config.input_codec)
         n = len(rows)
         given = None if labels is None else _validate.new_labels(labels, n)
@@ -158,6 +160,7 @@ class Changeable:
         >>> index.get(1)
         array([6., 8.], dtype=float32)
         """
+        self._refuse_read_only()
         rows = to_rows(vectors, self._config.dim, self._config.input_codec)
         n = len(rows)
         wanted = _validate.labels(labels, n)
@@ -202,6 +205,7 @@ class Changeable:
         >>> index.search([0, 0], k=1).labels
         array([[1]])
         """
+        self._refuse_read_only()
         wanted = _validate.labels(labels)
         threads = _validate.threads(num_threads, self._num_threads, len(wanted))
         with self._adding:
@@ -229,6 +233,7 @@ class Changeable:
         >>> index.labels
         array([1])
         """
+        self._refuse_read_only()
         threads = _validate.threads(num_threads, self._num_threads, len(self._core))
         with self._adding:
             with self._recorded(COMPACT):

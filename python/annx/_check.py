@@ -33,8 +33,8 @@ _BLOCK = 1 << 18
 _NORM_TOLERANCE = 1e-3
 #: Squares beneath this lose digits in float32 and say nothing about the norm.
 _TINY_SQUARE = 1e-30
-#: |row|^2 fits float32.
-_LONGEST = float(np.finfo(np.float32).max) ** 0.5
+#: Beneath a quarter of float32's range for |row|^2 no distance overflows. The sum may err a little.
+_LARGEST_SQUARE = float(np.finfo(np.float32).max) / 4 * (1 + _NORM_TOLERANCE)
 
 
 def check_state(
@@ -89,6 +89,52 @@ def check_arrays(config: Config, state: State, spanning: bool) -> None:
         raise FormatError(f"entry: row {state.entry} is not in the graph")
     if spanning:
         _check_spanning(state.links, ~(is_twin | removed))
+
+
+def check_places(state: State, removed: NDArray[np.uint32]) -> None:
+    """Refuse levels, twins and removed rows that lead out of the arrays of a state.
+
+    Parameters
+    ----------
+    state : State
+    removed : ndarray of uint32
+        Slots of removed rows; bit 31 is a flag.
+
+    Raises
+    ------
+    FormatError
+    """
+    n = size = len(state.labels)
+    gone = removed & np.uint32(0x7FFFFFFF)
+    _refuse(gone >= n, 0, "removed", "row out of range")
+    _refuse(gone[1:] <= gone[:-1], 1, "removed", "not in order")
+    if n and len(gone) == n:
+        raise FormatError("labels: expected a row that was not removed, or none at all")
+    _refuse(state.twins >= n, 0, "twin", "out of range")
+    slots, originals = state.twins.T
+    _refuse(slots[1:] <= slots[:-1], 1, "twin", "not in order")
+    _refuse(np.isin(originals, slots), 0, "twin", "its representative is a twin")
+    _refuse(np.isin(state.twins, gone), 0, "twin", "it or its representative was removed")
+    for number, level in enumerate(state.levels, 1):
+        _check_down(number, level, size, None)
+        size = len(level.down)
+    if state.entry >= max(size, 1):
+        raise FormatError(f"entry: expected less than {size}, got {state.entry}")
+
+
+def check_ends(state: State) -> None:
+    """Refuse links that lead out of the arrays of a state.
+
+    Raises
+    ------
+    FormatError
+    """
+    for first, block in _blocks(state.links):
+        far = (block != NO_LINK) & ((block & SLOT_MASK) >= len(state.labels))
+        _refuse(far, first, "links of row", "a link is out of range")
+    for number, level in enumerate(state.levels, 1):
+        far = (level.links != NO_LINK) & (level.links >= len(level.down))
+        _refuse(far, 0, f"level {number}, node", "a link is out of range")
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -154,7 +200,7 @@ def _check_elements(
         values = values.astype(np.float32, copy=False)
         with np.errstate(over="ignore", invalid="ignore"):
             squares = np.einsum("ij,ij->i", values, values)
-        _refuse(~np.isfinite(squares), first, part, "not finite, or too long")
+        _refuse(~(squares <= _LARGEST_SQUARE), first, part, "not finite, or too long")
         if has_scale:
             scales = np.ascontiguousarray(block[:, scale_at:]).view(np.float32)[:, 0]
             bad = ~(np.isfinite(scales) & (scales > 0)) & used
@@ -198,7 +244,7 @@ def _check_codes(config: Config, rows: NDArray[np.uint8], free: NDArray[np.bool_
         bound = steps * math.sqrt(config.dim) / 2 + _NORM_TOLERANCE * lengths
         wrong = ~(np.abs(steps * coded - lengths) <= bound + math.sqrt(_TINY_SQUARE))
         _refuse(wrong & used, first, "row", "its length and its codes disagree")
-        _refuse(lengths > _LONGEST, first, "row", "not finite, or too long")
+        _refuse(lengths * lengths > _LARGEST_SQUARE, first, "row", "not finite, or too long")
 
 
 def _check_twins(config: Config, state: State) -> NDArray[np.bool_]:
@@ -292,7 +338,7 @@ def _check_spanning(links: NDArray[np.uint32], alive: NDArray[np.bool_]) -> None
         _refuse(lost, 0, "links of row", "cut off: no tree edges lead there")
 
 
-def _check_upper(number: int, level: Level, below: int, is_twin: NDArray[np.bool_] | None) -> None:
+def _check_down(number: int, level: Level, below: int, is_twin: NDArray[np.bool_] | None) -> None:
     part = f"level {number}, node"
     n = len(level.down)
     if not 0 < n <= below:
@@ -301,5 +347,10 @@ def _check_upper(number: int, level: Level, below: int, is_twin: NDArray[np.bool
     _refuse(level.down >= below, 0, part, "no such node on the level below")
     if is_twin is not None:
         _refuse(is_twin[level.down], 0, part, "a twin is in the graph")
+
+
+def _check_upper(number: int, level: Level, below: int, is_twin: NDArray[np.bool_] | None) -> None:
+    _check_down(number, level, below, is_twin)
+    n = len(level.down)
     for first, block in _blocks(level.links):
-        _check_links(block, block != NO_LINK, block, first, n, part)
+        _check_links(block, block != NO_LINK, block, first, n, f"level {number}, node")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from annx import _health, _validate
 from annx._backends import select
-from annx._backends.base import Config, Core
+from annx._backends.base import Config, Core, State
+from annx.errors import ReadOnlyError
 
 _LABELS = np.iinfo(np.int64)
 
@@ -21,6 +22,19 @@ class Described:
     _config: Config
     _ef_search: int
     _why: str
+    _mapped: State | None  # what stays in a file
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the index is mapped from a file, and cannot be changed."""
+        return self._mapped is not None
+
+    def _refuse_read_only(self) -> None:
+        if self._mapped is not None:
+            raise ReadOnlyError(
+                "this index is mapped from a file and cannot be changed; annx.load without mmap, "
+                "or copy.deepcopy(index), gives one that can"
+            )
 
     @property
     def dim(self) -> int:
@@ -107,7 +121,7 @@ class Described:
         """
         c = self._config
         memory = self._core.memory()
-        state = self._core.export_state()
+        state = self._core.export_state() if self._mapped is None else self._mapped
         backend = select.backend()
         return {
             "dim": c.dim,

@@ -95,6 +95,7 @@ class Explained(Described):
         HealthReport
             As of `check`, after.
         """
+        self._refuse_read_only()
         limit = _validate.number(seconds, "seconds")
         if limit < 0:
             raise ParameterError(f"seconds must not be negative, got {seconds}")

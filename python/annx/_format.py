@@ -9,8 +9,9 @@ import io
 import os
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ from annx._layout import (
 )
 from annx._source import Bytes, File, Source
 from annx.errors import BackendError, FormatError
+
+_T = TypeVar("_T")
 
 #: What to make sure of when a file is read.
 VERIFY = ("full", "structure")
@@ -94,6 +97,11 @@ def load(
         Names the file, and what is wrong where.
     OSError
     """
+    return from_file(path, lambda fd: read(File(fd, num_threads), verify, num_threads))
+
+
+def from_file(path: str | os.PathLike[str], get: Callable[[int], _T]) -> _T:
+    """Return what `get` makes of an open file; `FormatError` names it."""
     name = os.fspath(path)
     mode = os.stat(name).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -102,7 +110,7 @@ def load(
         while True:
             before = os.fstat(file.fileno())
             try:
-                return _read(File(file.fileno(), num_threads), verify, num_threads)
+                return get(file.fileno())
             except FormatError as error:
                 after = os.fstat(file.fileno())
                 # Somebody may have added to it between two reads.
@@ -128,7 +136,7 @@ def loads(
     ------
     FormatError
     """
-    return _read(Bytes(data, num_threads), verify, num_threads)
+    return read(Bytes(data, num_threads), verify, num_threads)
 
 
 def _refuse_big_endian() -> None:
@@ -225,14 +233,20 @@ def read_head(source: Source) -> Head:
     return unpack(source.read(0, length), source.size)
 
 
-def _read(source: Source, verify: str, num_threads: int | None) -> Stored:
+def read(source: Source, verify: str, num_threads: int | None) -> Stored:
+    """Read and check a file.
+
+    Raises
+    ------
+    FormatError
+    """
     full = verify == "full"
     head = read_head(source)
     refuse_holes(source, head)
     # Section "log" has checksums of its own, and changes.
     sections = [section for section in head.sections if section.name != LOG]
     found = {section.name: source.array(section, full) for section in sections}
-    stored_sums = _sums_of(head, {name: array for name, (array, _) in found.items()})
+    stored_sums = sums_of(head, {name: array for name, (array, _) in found.items()})
     if full:
         for section in sections:
             sums = found[section.name][1]
@@ -263,8 +277,13 @@ def refuse_holes(source: Source, head: Head) -> None:
         position = section.end
 
 
-def _sums_of(head: Head, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint32]]:
-    """Split section "sums" among the others."""
+def sums_of(head: Head, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint32]]:
+    """Split section "sums" among the others.
+
+    Raises
+    ------
+    FormatError
+    """
     sums = _take(arrays, _SUMS, np.uint32, None)
     others = [section for section in head.sections if section.name not in (_SUMS, LOG)]
     counts = [_sums.count_of_blocks(section.length) for section in others]

@@ -1,9 +1,9 @@
 """The log at the end of an index file: what changed after the index was written.
 
-The layout is specified in docs/file-format.md. A change is one record, which counts once one
-of two slots in the head of the file says so. The record is on disk before the slot is written,
-and the slot not written last is never touched: whatever a crash leaves, there is a slot that
-tells the truth.
+The layout is specified in docs/file-format.md. A save adds one record; one of two slots in the
+head of the file then says how far the log goes at least, so that a damaged or missing end is told
+from an append that was cut off. The record is on disk before its slot is written, and the other
+slot is whole meanwhile: whatever a crash leaves, there is a slot that tells the truth.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Protocol, Self, cast, runtime_checkable
 
 from annx import _atomic, _choose, _format, _log, _tune, _validate
 from annx._backends import select
-from annx._backends.base import Core
+from annx._backends.base import Core, Mapped
 from annx._describe import Described
 from annx._journal import SETTINGS, Change, Journal
 from annx.errors import AnnxError, FormatError, ParameterError
@@ -104,7 +104,7 @@ class Persisted(Described):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = os.path.join(folder, "points.annx")
         ...     index.save(path)
-        ...     _ = index.add([[0, 0], [3, 4]])
+        ...     _ = index.add([[0.5, 0], [3, 4]])
         ...     index.save(path, incremental=True)
         ...     annx.load(path)
         <annx.Index 2 x 2 l2 f32>
@@ -213,15 +213,24 @@ class Persisted(Described):
 
     @classmethod
     def _restore(
-        cls, stored: _format.Stored, num_threads: int | None, *, follow: bool = False
+        cls,
+        stored: _format.Stored,
+        num_threads: int | None,
+        *,
+        follow: bool = False,
+        mapped: Mapped | None = None,
     ) -> Self:
         """Make an index of what a file holds.
 
-        With `follow`, its changes can be added to that file.
+        With `follow`, its changes can be added to that file. With `mapped`, it stays there.
         """
         index = cls.__new__(cls)
-        core = select.create(stored.config)
-        core.import_state(stored.state)
+        if mapped is None:
+            core = select.create(stored.config)
+            core.import_state(stored.state)
+        else:
+            core = select.create(replace(stored.config, edge_bits=0))
+            core.map_state(stored.state, mapped)
         index._preset, index._keep, index._capacity = stored.preset, stored.keep, 0
         why = "as stored in the file"
         if stored.preset is not None:
@@ -229,6 +238,7 @@ class Persisted(Described):
         choice = _choose.Choice(stored.config, why)
         index._set_up(core, choice, stored.ef_search, num_threads)
         index._source = "file"
+        index._mapped = None if mapped is None else stored.state
         if stored.tuning is not None:
             index._curves = _tune.from_array(stored.tuning)
         if stored.tail is not None:

@@ -84,7 +84,7 @@ class ClosedError(AnnxError, ValueError):
 
 
 class ReadOnlyError(AnnxError, PermissionError):
-    """A write to a collection that is open for reading."""
+    """A change to an index that is mapped from a file, or to a collection open for reading."""
 
 
 class StorageError(AnnxError, OSError):

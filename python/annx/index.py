@@ -128,6 +128,7 @@ class Index(Changeable, Explained, Persisted, Tunable):
         self._source = "memory"
         self._journal = Journal()
         self._on_disk = None
+        self._mapped = None
         _fork.renew(self)
         self._use(core, choice)
 

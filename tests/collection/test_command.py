@@ -68,6 +68,6 @@ def test_check_finds_what_is_wrong(folder):
     with annx.Collection.open(folder) as collection:
         part = collection._view.store.parts["vector:vector"]
         part.index.remove([3])
-        part._changed = True
+        part._pending += 1
         collection.upsert({"id": "later"})
     assert "1 rows are missing" in run("check", folder, status=1).stdout

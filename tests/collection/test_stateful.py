@@ -33,7 +33,15 @@ PAYLOAD = st.dictionaries(st.sampled_from(["n", "city", "$lt", "Ω.x", ""]), VAL
 
 
 FILTERS = st.sampled_from(
-    [{"n": {"$gt": 0}}, {"city": "a"}, {"n": None}, {"Ω.x": {"$exists": True}}, {"": True}]
+    [
+        {"n": {"$gt": 0}},
+        {"city": "a"},
+        {"n": None},
+        {"Ω.x": {"$exists": True}},
+        {"": True},
+        {"id": {"$in": ["a", "b", "🙂", "a\0b"]}},
+        {"id": {"$nin": ["c", "å", "many 3"]}},
+    ]
 )
 
 

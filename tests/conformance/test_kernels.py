@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from reference import decode
@@ -156,3 +158,13 @@ def test_nan_and_infinity_come_through(native, isa, kind):
         stride = rows.dtype.itemsize * dim
         got = native.kernel_distances(isa, "l2", kind, query, rows, stride, dim)
         assert np.isnan(got[0]) and got[1] == np.inf
+
+
+def test_crc32_is_that_of_zlib(rng):
+    native = pytest.importorskip("annx._native")
+    data = rng.integers(0, 256, 70000, dtype=np.uint8)
+    for isa in native.cpu_info()["available"]:
+        for start in (0, 1, 9):
+            for size in (*range(0, 200), 1000, 4097, 65535, 65536):
+                piece = data[start : start + size]
+                assert native.kernel_crc32(isa, piece) == zlib.crc32(piece), (isa, start, size)

@@ -75,7 +75,7 @@ def trained():
     with threadpool_limits(1, "blas"):
         als = AlternatingLeastSquares(factors=32, iterations=5, random_state=1, num_threads=1)
         als.fit(user_items, show_progress=False)
-        return AnnxModel(als), user_items
+        return AnnxModel(als, recall=0.99), user_items
 
 
 def test_is_a_recommender(board):
@@ -260,6 +260,7 @@ def test_new_factors_are_swapped_in(trained):
         pickle.loads(pickle.dumps(model.model)),
         approximate_similar_items=False,
         approximate_similar_users=False,
+        recall=1.0,
     )
     other.model.item_factors = -other.model.item_factors
     before = other.indexes["recommend"]

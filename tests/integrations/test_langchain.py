@@ -452,11 +452,12 @@ def test_questions_about_real_text(tmp_path):
             return model.encode(text).tolist()
 
     # What each method is for, in a sentence.
+    methods = "add search range_search remove compact save check tune".split()
     pages = [
-        Document(id=f"{kind.__name__}.{name}", page_content=f"{name}: {text.splitlines()[0]}")
-        for kind in (annx.Index, annx.Collection)
-        for name, member in inspect.getmembers(kind)
-        if not name.startswith("_") and (text := inspect.getdoc(member))
+        Document(
+            page_content=f"{name}: {inspect.getdoc(getattr(annx.Index, name)).splitlines()[0]}"
+        )
+        for name in methods
     ]
     store = AnnxVectorStore.from_documents(pages, MiniLM(), path=tmp_path, language="en")
     retriever = store.as_retriever(search_type="hybrid", search_kwargs={"k": 3})
@@ -475,10 +476,11 @@ def test_questions_about_real_text(tmp_path):
     asked = {
         "What finds all labels within a radius?": "range_search",
         "How is a file written?": "save",
-        "How do I remove documents that pass a filter?": "delete",
+        "How do I take vectors away?": "remove",
+        "How is memory given back?": "compact",
     }
     assert {question: chain.invoke(question).split(":")[0] for question in asked} == asked
     store.close()
     again = AnnxVectorStore(MiniLM(), path=tmp_path)
-    found = again.similarity_search("give memory of removed rows back", k=2)
-    assert any("compact" in each.id for each in found)
+    found = again.similarity_search("give memory of removed rows back", k=1)
+    assert found[0].page_content.startswith("compact")

@@ -295,3 +295,22 @@ def test_help_lists_every_command():
     said = run("--help").stdout
     assert all(word in said for word in ("bench", "build", "demo", "eval", "info", "search"))
     assert annx.__version__ in run("--version").stdout
+
+
+def test_check_says_what_is_wrong_where(tmp_path):
+    path = tmp_path / "i.annx"
+    index = annx.Index(4, codec="f32")
+    index.add(np.eye(4, dtype=np.float32))
+    index.save(path)
+    done = CliRunner().invoke(cli, ["check", str(path)])
+    assert done.exit_code == 0 and "i.annx: all of it is as it was written" in done.output
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    done = CliRunner().invoke(cli, ["check", str(path)])
+    assert done.exit_code == 1 and "section 'rows': checksum of bytes" in done.output
+    done = CliRunner().invoke(cli, ["check", "--json", str(path)])
+    report = json.loads(done.output)
+    assert done.exit_code == 1 and not report["ok"] and report["damaged"][0]["section"] == "rows"
+    path.write_bytes(b"")
+    assert "the file is empty" in CliRunner().invoke(cli, ["check", str(path)]).output

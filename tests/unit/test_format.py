@@ -294,3 +294,51 @@ def test_a_core_takes_the_sample(name, data, use_backend):
     )
     assert index.labels.tolist() == [5, 6, 7, 8, 9, -3]
     np.testing.assert_allclose(index.get(5), [2, 0, 0, 0])
+
+
+def test_every_damaged_piece_is_named(tmp_path):
+    x = np.random.default_rng(1).standard_normal((3000, 40), dtype=np.float32)
+    index = annx.Index(40, codec="f32", M=4, ef_construction=10)
+    index.add(x)
+    path = tmp_path / "i.annx"
+    index.save(path)
+    assert annx.check_file(path).ok
+    data = bytearray(path.read_bytes())
+    start, stop = sections(data)["rows"]
+    for place in (start, start + 70000, start + 140000, stop - 1):
+        data[place + 3 if place < stop - 1 else place] ^= 1
+    path.write_bytes(bytes(data))
+    report = annx.check_file(path)
+    assert not report.ok
+    last = start + (stop - 1 - start) // 65536 * 65536
+    assert report.damaged == (("rows", start, start + 3 * 65536), ("rows", last, stop))
+    assert report.problems[0] == (
+        f"section 'rows': checksum of bytes {start} to {start + 3 * 65536} does not match"
+    )
+    path.write_bytes(b"PK")
+    assert annx.check_file(path).problems == (f"{path}: not an annx index",)
+
+
+def test_open_files(tmp_path, data):
+    path = tmp_path / "i.annx"
+    path.write_bytes(b"before" + data)
+    with open(path, "rb") as file:
+        file.seek(6)
+        assert annx.load(file).labels.tolist() == [5, 6, 7, 8, 9, -3]
+        with pytest.raises(annx.ParameterError, match="mmap goes with the path"):
+            annx.load(file, mmap=True)
+        with pytest.raises(FormatError, match="the file is empty"):
+            annx.load(file)
+
+
+def test_an_allocation_that_fails_is_a_memory_error(tmp_path, data, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    path = tmp_path / "i.annx"
+    path.write_bytes(data)
+    monkeypatch.setattr(np, "empty", fail)
+    with pytest.raises(MemoryError):
+        annx.load(path)
+    monkeypatch.undo()
+    assert len(annx.load(path)) == 6

@@ -198,6 +198,29 @@ class State:
     originals: NDArray[np.uint8] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a core needs to leave a state in its file.
+
+    Attributes
+    ----------
+    removed : ndarray of shape (r,), uint32
+        Slots of removed rows, rising; bit 31 if nothing leads there.
+    upper : ndarray of shape (nodes above level 0, M), uint32
+        The links of all levels above 0; those of each level are views of it.
+    sums : dict
+        By section its offset in the file and the CRC-32 of each block of it.
+    verify : callable
+        Makes sure of everything that is not yet verified, for a core that cannot do so
+        piece by piece. Raises ``FormatError``.
+    """
+
+    removed: NDArray[np.uint32]
+    upper: NDArray[np.uint32]
+    sums: dict[str, tuple[int, NDArray[np.uint32]]]
+    verify: Callable[[], None]
+
+
 class Core(Protocol):
     """An engine. Arrays come in clean: C-contiguous, of ``Config.input_codec``'s type.
 
@@ -359,6 +382,14 @@ class Core(Protocol):
 
     def import_state(self, state: State) -> None:
         """Replace the content of an empty core by validated arrays."""
+
+    def map_state(self, state: State, mapped: Mapped) -> None:
+        """Become an index over arrays that stay in their file, for reading alone.
+
+        Levels, twins and removed rows have their checksums verified, the rest has not: what
+        a search uses is verified before, or ``FormatError`` says what is wrong. Changes raise
+        ``ReadOnlyError``. Codes of edges are none.
+        """
 
     def memory(self) -> dict[str, int]:
         """Bytes by part: rows, originals, links, upper, labels, lookup, scratch."""

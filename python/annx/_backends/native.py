@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from annx import _native
-from annx._backends.base import Config, Level, State
+from annx._backends.base import Config, Level, Mapped, State
 
 
 class NativeCore(_native.Core):
@@ -47,6 +47,11 @@ class NativeCore(_native.Core):
     def import_state(self, state: State) -> None:  # type: ignore[override]
         """Fill an empty core with validated arrays."""
         super().import_state(_as_dict(state))
+
+    def map_state(self, state: State, mapped: Mapped) -> None:  # type: ignore[override]
+        """Read arrays where they are."""
+        arrays = _as_dict(state) | {"removed": mapped.removed, "upper": mapped.upper}
+        super().map_state(arrays, mapped.sums)
 
 
 def check_state(config: Config, state: State, spanning: bool, num_threads: int) -> None:

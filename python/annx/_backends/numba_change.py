@@ -72,6 +72,7 @@ class Changing(Parts):
 
     def reserve(self, capacity: int) -> None:
         """See `Core`."""
+        self._refuse_if_mapped()
         if capacity > MAX_ROWS:
             raise CapacityError(f"expected a capacity up to {MAX_ROWS}, got {capacity}")
         with self._adding:
@@ -87,6 +88,7 @@ class Changing(Parts):
         upsert: bool = False,
     ) -> None:
         """See `Core`. One thread inserts, whatever `num_threads` says."""
+        self._refuse_if_mapped()
         with self._adding:
             self._recover()
             used, count = self._slot_count() - len(self._free), len(rows)
@@ -117,6 +119,7 @@ class Changing(Parts):
 
     def remove(self, labels: NDArray[np.int64], num_threads: int, poll: Poll | None = None) -> None:
         """See `Core`."""
+        self._refuse_if_mapped()
         with self._adding:
             self._recover()
             slots = self._slots(labels)
@@ -133,6 +136,7 @@ class Changing(Parts):
 
     def compact(self, num_threads: int, poll: Poll | None = None) -> None:
         """See `Core`."""
+        self._refuse_if_mapped()
         with self._adding:
             self._recover()
             self._tidy(poll)
@@ -148,6 +152,7 @@ class Changing(Parts):
 
     def repair(self, seconds: float, num_threads: int, poll: Poll | None = None) -> int:
         """See `Core`."""
+        self._refuse_if_mapped()
         end = time.monotonic() + seconds
         with self._adding:
             self._recover()

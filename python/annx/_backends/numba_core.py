@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annx._backends.base import Config, Poll, State
+from annx._backends.base import Config, Mapped, Poll, State
 from annx._backends.numba_change import Changing
 from annx._backends.numba_exact import label_hits, nearest_rows
 from annx._backends.numba_layout import (
@@ -22,7 +22,7 @@ from annx._backends.numba_layout import (
 from annx._backends.numba_passing import EVERYTHING
 from annx._backends.numba_planned import Planned
 from annx._backends.numba_search import search_block
-from annx._backends.numba_state import export_state, import_state, stored_arrays
+from annx._backends.numba_state import export_state, import_state, map_state, stored_arrays
 from annx._backends.numba_work import run
 from annx.errors import LabelError
 
@@ -60,6 +60,7 @@ class NumbaCore(Changing, Planned):
         poll: Poll | None = None,
     ) -> _Hits:
         """See `Core`."""
+        self._settle()
         coarse, fine = self._codec.prepare(queries)
         labels, dists = self._no_hits(len(coarse[0]), k)
         slots = np.empty_like(labels)
@@ -91,6 +92,7 @@ class NumbaCore(Changing, Planned):
         self, queries: NDArray[Any], k: int, num_threads: int, poll: Poll | None = None
     ) -> _Hits:
         """See `Core`."""
+        self._settle()
         _, fine = self._codec.prepare(queries)
         labels, dists = self._no_hits(len(fine[0]), k)
         slots = np.empty_like(labels)
@@ -118,6 +120,7 @@ class NumbaCore(Changing, Planned):
 
     def get(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """See `Core`."""
+        self._settle()
         with self._lock.reading():
             slots = self._slots(labels)
             missing = slots < 0
@@ -128,11 +131,13 @@ class NumbaCore(Changing, Planned):
 
     def contains(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Core`."""
+        self._settle()
         with self._lock.reading():
             return self._slots(labels) >= 0
 
     def labels(self) -> NDArray[np.int64]:
         """See `Core`."""
+        self._settle()
         with self._lock.reading():
             labels = self._store.labels[: self._slot_count()]
             return np.asarray(labels[labels != NO_LABEL])
@@ -153,6 +158,7 @@ class NumbaCore(Changing, Planned):
 
     def export_state(self) -> State:
         """See `Core`."""
+        self._settle()
         with self._lock.reading():
             return export_state(self._config, self._store, self._originals, self._graph)
 
@@ -160,6 +166,16 @@ class NumbaCore(Changing, Planned):
         """See `Core`."""
         with self._adding, self._lock.writing():
             self._take_over(*import_state(self._config, state))
+
+    def map_state(self, state: State, mapped: Mapped) -> None:
+        """See `Core`: all of it is verified at the first search."""
+        with self._adding, self._lock.writing():
+            self._store, self._originals, self._graph = map_state(
+                self._config, state, mapped.removed
+            )
+            self._numbered = False
+            self._epoch += 1
+            self._unverified, self._read_only = mapped.verify, True
 
     def memory(self) -> dict[str, int]:
         """See `Core`."""

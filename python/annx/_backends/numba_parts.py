@@ -28,6 +28,7 @@ from annx._backends.numba_layout import (
 )
 from annx._backends.numba_lock import TurnLock
 from annx._backends.numba_work import aside
+from annx.errors import ReadOnlyError
 
 #: Compiled functions that are ready, by the codecs of rows, kept rows and queries.
 _ready: set[tuple[str, str, str, Callable[..., Any]]] = set()
@@ -61,6 +62,9 @@ class Parts:
         #: Changes with what labels the slots have.
         self._epoch = 0
         self._idle: list[Scratch] = []
+        #: Verifies what a mapped index reads, until it has.
+        self._unverified: Callable[[], None] | None = None
+        self._read_only = False
         self.renew_locks()
         watch(self)
 
@@ -69,6 +73,19 @@ class Parts:
         self._lock = TurnLock()
         self._adding = threading.Lock()
         self._tabling = threading.Lock()
+
+    def _settle(self) -> None:
+        """Verify what is mapped before it is first read."""
+        if self._unverified is None:
+            return
+        with self._tabling:
+            if self._unverified is not None:
+                self._unverified()
+                self._unverified = None
+
+    def _refuse_if_mapped(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError("this index is mapped from a file and cannot be changed")
 
     @property
     def _kept(self) -> Store:

@@ -106,6 +106,7 @@ class Planned(Parts):
         poll: Poll | None = None,
     ) -> _Hits:
         """See `Core`."""
+        self._settle()
         coarse, fine = self._codec.prepare(queries)
         n = len(coarse[0])
         found = np.full((n, k), -1, np.int64), np.full((n, k), np.inf, np.float32)
@@ -135,6 +136,7 @@ class Planned(Parts):
         poll: Poll | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """See `Core`."""
+        self._settle()
         coarse, fine = self._codec.prepare(queries)
         n = len(coarse[0])
         empty = np.empty((n, 0), np.int64), np.empty((n, 0), np.float32)

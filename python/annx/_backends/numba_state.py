@@ -135,6 +135,42 @@ def export_state(config: Config, store: Store, originals: Store | None, graph: G
     return state
 
 
+def _same_store(
+    config: Config,
+    rows: NDArray[np.uint8],
+    norms: NDArray[np.float32] | None,
+    labels: NDArray[np.int64],
+) -> Store:
+    """Rows of a file where they are, or a copy of those that it pads otherwise."""
+    store = new_store(config)
+    inside = rows.view(store.rows.dtype) if rows.shape[1] % store.rows.dtype.itemsize == 0 else None
+    if inside is None or config.has_scale or inside.shape[1] != store.rows.shape[1]:
+        store = _inner_store(config, rows, norms)
+    else:
+        scales = inside.view(np.float32) if is_scaled(config) else norms
+        store = store._replace(rows=inside, scales=store.scales if scales is None else scales)
+    return store._replace(labels=labels)
+
+
+def map_state(
+    config: Config, state: State, removed: NDArray[np.uint32]
+) -> tuple[Store, Store | None, Graph]:
+    """Make the arrays of a core of those that are mapped from a file, unverified as yet."""
+    n = len(state.rows)
+    originals = None
+    if state.originals is not None:
+        kept = kept_config(config)
+        originals = _same_store(kept, state.originals, state.norms, state.labels)
+    norms = None if config.keep else state.norms
+    store = _same_store(config, state.rows, norms, state.labels)
+    graph = new_graph(config)._replace(links=state.links, next_twin=np.zeros(n, np.uint32))
+    graph = _with_room(graph, state)
+    chain_twins(graph, np.array(state.twins, np.uint32))
+    dead = int(np.count_nonzero(removed >> np.uint32(31) == 0))
+    _enter_rest(graph, state, -1, (n - len(removed), dead))
+    return store, originals, graph
+
+
 def import_state(config: Config, state: State) -> tuple[Store, Store | None, Graph]:
     """Make the arrays of a core from those of a file."""
     n = len(state.rows)
@@ -146,9 +182,23 @@ def import_state(config: Config, state: State) -> tuple[Store, Store | None, Gra
 
     graph = grown_graph(new_graph(config), n)
     graph.links[:] = state.links
-    graph = grown_twins(graph, len(state.twins))
-    graph = grown_upper(graph, sum(len(level.down) for level in state.levels))
+    graph = _with_room(graph, state)
     chain_twins(graph, np.array(state.twins, np.uint32))
+    top_label = max(-1, int(store.labels.max(initial=-1)))
+    removed = state.labels == NO_LABEL
+    dead = int(np.count_nonzero(removed & (state.links[:, 0] != NO_LINK)))
+    _enter_rest(graph, state, top_label, (n - int(np.count_nonzero(removed)), dead))
+    return store, originals, graph
+
+
+def _with_room(graph: Graph, state: State) -> Graph:
+    graph = grown_twins(graph, len(state.twins))
+    return grown_upper(graph, sum(len(level.down) for level in state.levels))
+
+
+def _enter_rest(graph: Graph, state: State, top_label: int, counts: tuple[int, int]) -> None:
+    """Enter levels and numbers. `counts`: rows with a label, dead nodes."""
+    n = len(state.rows)
     start = before = 0
     slots = np.arange(n, dtype=np.uint32)
     for number, level in enumerate(state.levels, 1):
@@ -163,9 +213,4 @@ def import_state(config: Config, state: State) -> tuple[Store, Store | None, Gra
         before, start = start, stop
     top = len(state.levels) if n else -1
     # The top level's nodes come last, so its numbers count on from `before`.
-    top_label = max(-1, int(store.labels.max(initial=-1)))
-    removed = state.labels == NO_LABEL
-    dead = np.count_nonzero(removed & (state.links[:, 0] != NO_LINK))
-    counts = n - np.count_nonzero(removed), dead
     graph.head[:] = (n, start, state.entry + before, top, len(state.twins), top_label, *counts)
-    return store, originals, graph

@@ -10,6 +10,7 @@ import click
 import annx
 from annx.cli._bench import bench
 from annx.cli._build import build
+from annx.cli._check import check
 from annx.cli._collection import collection
 from annx.cli._demo import demo
 from annx.cli._eval import evaluate
@@ -47,5 +48,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, bench, build, search, info, evaluate, collection):
+for _command in (demo, bench, build, search, info, check, evaluate, collection):
     cli.add_command(_command)

@@ -11,6 +11,7 @@ import click
 import annx
 from annx import datasets
 from annx.cli import _options, _output
+from annx.errors import ReadOnlyError
 
 
 @click.command()
@@ -38,7 +39,10 @@ def _installation() -> dict[str, Any]:
 
 def _describe(file: Path, key: str | None) -> dict[str, Any]:
     if file.suffix.lower() not in datasets.SUFFIXES:
-        return annx.load(file).info()
+        try:
+            return annx.load(file, mmap=True).info()
+        except ReadOnlyError:  # incremental saves added to it
+            return annx.load(file).info()
     rows = datasets.read(file, key=key)
     return {"shape": list(rows.shape), "dtype": str(rows.dtype), "bytes": file.stat().st_size}
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from annx import _atomic
 from annx.collection._derived import Change, SequencedFile
-from annx.collection._schema import ID, Schema
+from annx.collection._schema import Schema
+from annx.errors import FormatError
 from annx.filters import Columns
 
 
@@ -25,7 +26,7 @@ class FilterColumns:
 
     def __init__(self, folder: Path, schema: Schema, *, read_only: bool = False) -> None:
         # Texts are what keyword search is for: as columns they would take their size again.
-        self._skip = frozenset((ID, *schema.text, *schema.special, *schema.stored))
+        self._skip = frozenset((*schema.text, *schema.special, *schema.stored))
         self._file = SequencedFile(folder, "columns", "bin", read_only=read_only)
         loaded = self._file.load(self._read)
         self._durable, self.columns = (0, Columns(self._skip)) if loaded is None else loaded
@@ -33,7 +34,10 @@ class FilterColumns:
         self._changed = False
 
     def _read(self, path: Path) -> Columns:
-        return Columns.from_bytes(path.read_bytes())
+        columns = Columns.from_bytes(path.read_bytes())
+        if columns._skip != self._skip:
+            raise FormatError(f"expected columns without {sorted(self._skip)}")
+        return columns
 
     @property
     def fields(self) -> frozenset[str]:

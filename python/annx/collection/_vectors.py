@@ -18,6 +18,10 @@ from annx.collection._schema import VectorField
 from annx.errors import FormatError
 from annx.index import Index
 
+#: Changes that are added to a file, instead of writing it whole: `load` makes them again, at some
+#: 120 us each, and reads a row in 1.2 us (384 dimensions, 2 cores).
+_LOG_ROWS, _LOG_SHARE = 500, 100
+
 
 def new_index(field: VectorField, num_threads: int | None) -> Index:
     """Make the empty index of a field.
@@ -74,8 +78,8 @@ class VectorIndex:
             self._durable, self.index = loaded
         self._applied = self._durable
         self._prepared: frozenset[int] = frozenset()
-        # Whether the index holds anything that its file does not.
-        self._changed = False
+        # Changes that the index holds and its file does not.
+        self._pending = 0
 
     def _read(self, path: Path) -> Index:
         index = load(path, num_threads=self._num_threads)
@@ -127,7 +131,7 @@ class VectorIndex:
             rows = np.array(gone, np.int64)
             rows = rows[self.index._core.contains(rows)]
             if len(rows):
-                self._changed = True
+                self._pending += len(rows)
                 self.index.remove(rows)
         self._put(
             [
@@ -147,7 +151,7 @@ class VectorIndex:
                 rows.append(change.row)
                 vectors.append(vector)
         if rows:
-            self._changed = True
+            self._pending += len(rows)
             self.index.add(np.stack(vectors), np.array(rows, np.int64), upsert=True)
 
     def commit(self) -> None:
@@ -155,22 +159,31 @@ class VectorIndex:
         if not self._file.rename(self._durable, self._applied, self._bring):
             self._file.write(self._applied, self.index.save)
         self._durable = self._applied
-        self._changed = False
+        self._pending = 0
 
     def _bring(self, path: Path) -> None:
-        if self._changed:
-            self.index.save(path, incremental=True)
+        if self._pending:
+            few = max(_LOG_ROWS, len(self.index) // _LOG_SHARE)
+            self.index.save(path, incremental=self._logged() + self._pending <= few)
+
+    def _logged(self) -> int:
+        """Changes, or so, that the file holds beside the index as it was written whole."""
+        known = self.index._on_disk
+        if known is None:
+            return 0
+        row = self._field.dim // 8 if self._field.metric == "hamming" else 4 * self._field.dim
+        return max((tail.end - tail.base for tail in known.states), default=0) // row
 
     def clear(self) -> None:
         """Begin again with an empty index."""
         self._file.drop()
         self.index = new_index(self._field, self._num_threads)
         self._durable = self._applied = 0
-        self._changed = True
+        self._pending = 0
 
     def compact(self) -> None:
         """Give back the memory of removed rows."""
-        self._changed = True
+        self._pending += len(self.index)
         self.index.compact()
 
     def verify(self, rows: set[int], holding: Mapping[str, set[int]]) -> Iterator[str]:

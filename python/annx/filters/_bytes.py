@@ -2,8 +2,9 @@
 
 magic, version, CRC-32 of the rest, length of the whole; then, all little-endian, the names that
 are skipped, the rows that hold a document, and field by field: its name, its table of rows if it
-has one, its cells of each kind, its dictionaries. Every fact stands once: of a kind's cells the
-states, the values in order of slots, and the counts of slots with several.
+has one, bits for the kinds of values it has, the cells of each of these, their dictionaries. Every
+fact stands once: of a kind's cells the states, the values in order of slots, and the counts of
+slots with several.
 """
 
 from __future__ import annotations
@@ -124,15 +125,19 @@ def _write_column(out: _Writer, column: Column) -> None:
     if column.table:
         out.array(column.table.rows[: column.table.size], "<i8")
     out.number(column.floats)
-    for cells in column.cells:
+    held = [cells for cells in column.cells if cells.size]
+    out.number(sum(1 << at for at, cells in enumerate(column.cells) if cells.size))
+    for cells in held:
         out.array(cells.state[: cells.size], "<u1")
         several = np.flatnonzero(cells.state[: cells.size] == SEVERAL)
         out.array(cells.count[several] if len(several) else several, "<u4")
         filled = np.flatnonzero(cells.state[: cells.size])
         values = cells.at(filled)[1]
         out.array(values, cells.values.dtype.newbyteorder("<").str)
-    out.strings(column.strings.items)
-    out.strings([format(big, "x") for big in column.bigs.items])
+    if column.string.size:
+        out.strings(column.strings.items)
+    if column.big.size:
+        out.strings([format(big, "x") for big in column.bigs.items])
 
 
 def unpack(data: bytes | bytearray | memoryview) -> tuple[dict[str, Column], Bools, frozenset[str]]:
@@ -182,10 +187,16 @@ def _read_column(source: _Reader, extent: int) -> Column:
     else:
         column.table = None
     column.set_cells(source.flag())
-    for cells in column.cells:
-        _read_cells(source, cells, slots)
-    column.strings = Dictionary(joined=source.joined())
-    column.bigs = Dictionary(map(_big, source.strings()))
+    kinds = source.number()
+    if kinds >= 1 << len(column.cells):
+        raise FormatError(f"expected bits of {len(column.cells)} kinds, got {kinds:#x}")
+    for at, cells in enumerate(column.cells):
+        if kinds >> at & 1:
+            _read_cells(source, cells, slots)
+    if column.string.size:
+        column.strings = Dictionary(joined=source.joined())
+    if column.big.size:
+        column.bigs = Dictionary(map(_big, source.strings()))
     _check(column)
     return column
 
@@ -201,8 +212,8 @@ def _read_cells(source: _Reader, cells: Cells, slots: int) -> None:
     counts = source.array("<u4").astype(np.int64)
     values = source.array(cells.values.dtype.newbyteorder("<").str)
     several = state == SEVERAL
-    if len(state) > slots or (len(state) and state.max() > SEVERAL):
-        raise FormatError(f"expected states of at most {slots} slots, got others")
+    if not 0 < len(state) <= slots or (len(state) and state.max() > SEVERAL):
+        raise FormatError(f"expected the states of up to {slots} slots, got others")
     if len(counts) != np.count_nonzero(several) or (len(counts) and counts.min() < 2):
         raise FormatError("expected the count of each slot with several values, got others")
     if len(state) == len(values) and state.all() and not len(counts):
@@ -232,12 +243,12 @@ def _big(text: str) -> int:
 def _check(column: Column) -> None:
     """Refuse what no writer makes, so that nothing later meets it."""
     for cells, dictionary in ((column.string, column.strings), (column.big, column.bigs)):
-        _, codes = cells.pairs()
+        codes = cells.pairs()[1] if cells.size else cells.values
         if len(codes) and (codes.min() < 0 or codes.max() >= len(dictionary)):
             raise FormatError(f"expected codes below {len(dictionary)}, got others")
-    _, dates = column.dates.pairs()
+    dates = column.dates.pairs()[1] if column.dates.size else column.dates.values
     if len(dates) and not _dates.is_packed(dates):
         raise FormatError("expected dates of the years 1 to 9999, got others")
-    _, booleans = column.booleans.pairs()
+    booleans = column.booleans.pairs()[1] if column.booleans.size else column.booleans.values
     if len(booleans) and booleans.max() > 1:
         raise FormatError("expected bools of 0 and 1, got others")

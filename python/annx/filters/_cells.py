@@ -125,6 +125,8 @@ class Cells:
 
     def put_pairs(self, slots: Ints, values: NDArray[Any]) -> None:
         """Fill empty slots with values given in any order of slots."""
+        if not len(slots):
+            return
         order = np.argsort(slots, kind="stable")
         different, counts = np.unique(slots, return_counts=True)
         self.put(different, counts, values[order])
@@ -132,6 +134,8 @@ class Cells:
     def clear(self, slots: Ints) -> int:
         """Empty slots, each different, and return how many values were there."""
         slots = slots[slots < self.size]
+        if not len(slots):
+            return 0
         state = self.state[slots]
         one, several = slots[state == ONE], slots[state == SEVERAL]
         self.state[slots] = NONE

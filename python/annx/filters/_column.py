@@ -94,7 +94,8 @@ class Column:
         size = self.size
         out = np.zeros(size, np.bool_)
         for cells in self.cells:
-            out[: cells.size] |= cells.filled()
+            if cells.size:
+                out[: cells.size] |= cells.filled()
         return out
 
     def to_rows(self, hits: Bools, extent: int) -> Bools:
@@ -128,11 +129,17 @@ class Column:
         except _NeedsFloats:
             self._to_floats()
             batch = _Batch(slots.tolist(), values, self.floats)
-        self.numbers.put(*batch.numbers.arrays(self.numbers.values.dtype))
-        self.booleans.put(*batch.booleans.arrays(np.uint8))
-        self.dates.put(*batch.dates.arrays(np.int64))
-        self.string.put(*batch.strings.coded(self.strings))
-        self.big.put(*batch.bigs.coded(self.bigs))
+        for cells, kind in (
+            (self.numbers, batch.numbers),
+            (self.booleans, batch.booleans),
+            (self.dates, batch.dates),
+        ):
+            if kind.slots:
+                cells.put(*kind.arrays(cells.values.dtype))
+        if batch.strings.slots:
+            self.string.put(*batch.strings.coded(self.strings))
+        if batch.bigs.slots:
+            self.big.put(*batch.bigs.coded(self.bigs))
 
     def _note(self, rows: Ints) -> None:
         """Remember that rows change."""
@@ -183,11 +190,14 @@ class Column:
 
     def _move(self, table: RowTable | None) -> None:
         """Put every value where a table, or none, has its row."""
-        before = self.cells
-        old = self.table
-        self.set_cells(self.floats)
+        before, old, empty = self.cells, self.table, not self.size
         self.table = table
+        if empty:
+            return
+        self.set_cells(self.floats)
         for cells, new in zip(before, self.cells, strict=True):
+            if not cells.size:
+                continue
             slots, values = cells.pairs()
             rows = old.rows[slots] if old else slots
             new.put_pairs(table.find(rows) if table else rows, values)

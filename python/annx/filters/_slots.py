@@ -21,7 +21,7 @@ class RowTable:
         self.rows: Ints = np.empty(0, np.int64) if rows is None else rows
         self.size = len(self.rows)
         self._order: Ints | None = None
-        self._ascending = bool(np.all(np.diff(self.rows) > 0))
+        self._ascending = rows is None or bool(np.all(rows[1:] > rows[:-1]))
 
     def find(self, rows: Ints) -> Ints:
         """Return the slot of each row, -1 for rows that have none."""

@@ -60,7 +60,8 @@ class Held:
     ) -> None:
         if path is not None and collection is not None:
             raise ParameterError("expected path or collection, got both")
-        self.path = path
+        # The working directory may be another by the time the collection is made.
+        self._path = None if path is None else Path(path).absolute()
         self._given = {"metric": metric, "codec": codec}
         self._fields = vector, text
         self._keywords, self._language = keywords, language
@@ -72,9 +73,9 @@ class Held:
         self.vector, self.text = vector or "vector", text or "text"
         if collection is not None:
             self._take(collection)
-        elif path is not None:
+        elif self._path is not None:
             try:
-                self._own(Collection.open(path), None)
+                self._own(Collection.open(self._path), None)
             except MissingCollectionError:
                 return  # until it is known how long vectors are
 
@@ -111,11 +112,11 @@ class Held:
                 text = {self.text: {"language": self._language}} if self._keywords else None
                 if text is None:
                     stored = (self.text, *stored)
-                path, durability = self.path, "power"
-                temporary = None
+                temporary, durability = None, "power"
+                path = self._path
                 if path is None:
-                    path = temporary = tempfile.mkdtemp(prefix="annx-")
-                    durability = "none"
+                    temporary, durability = tempfile.mkdtemp(prefix="annx-"), "none"
+                    path = Path(temporary)
                 try:
                     collection = Collection.open(
                         path,
