@@ -7,8 +7,11 @@ import weakref
 from contextlib import ExitStack
 from typing import Any
 
+from numba.core.compiler_lock import global_compiler_lock
+
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()
 _held = ExitStack()
+_compiler: Any = global_compiler_lock
 
 
 def watch(parts: Any) -> None:
@@ -19,13 +22,18 @@ def watch(parts: Any) -> None:
 def _before() -> None:
     for parts in list(_watched):
         _held.enter_context(parts._lock.reading())
+    # Last: whoever compiles waits for no index. A child whose parent compiles on another thread
+    # could never compile.
+    _compiler.acquire()
 
 
 def _in_parent() -> None:
+    _compiler.release()
     _held.close()
 
 
 def _in_child() -> None:
+    _compiler.release()
     _held.pop_all()
     for parts in list(_watched):
         parts.renew_locks()
