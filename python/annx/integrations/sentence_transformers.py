@@ -51,7 +51,7 @@ def build_index(
     --------
     >>> from annx.integrations.sentence_transformers import build_index
     >>> build_index([[1.0, 0.0], [0.0, 2.0]])
-    <annx.Index 2 x 2 cosine sq8>
+    <annx.Index 2 x 2 cosine u8>
     """
     metric = _metric(score_function)
     rows = np.atleast_2d(as_float32(corpus_embeddings))
