@@ -251,7 +251,7 @@ class Graph {
   void accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) const;
   // write.cpp
   void make_ready(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads);
-  void put(std::span<const Slot> ids, const Slot* rows, std::size_t from, std::size_t to) noexcept;
+  void put(std::span<const Slot> ids, const Slot* rows) noexcept;
   void write(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads, Gate& gate);
 
   // build.cpp

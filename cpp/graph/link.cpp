@@ -194,7 +194,7 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
   make_ready(new_ids, edits[0].at(0), num_threads);
   {
     const std::lock_guard exclusive(gate);
-    put(new_ids, edits[0].at(0), 0, hung);
+    put(new_ids, edits[0].at(0));
     for (std::size_t level = 1; level < edits.size(); ++level) {
       UpperLevel& upper = levels_[level - 1];
       for (std::size_t i = 0; i < edits[level].size(); ++i) {

@@ -53,7 +53,7 @@ void Graph::leave_tree(const std::vector<Slot>& dead, std::size_t num_threads, S
   const auto commit = [&] {
     make_ready(rows.ids(), rows.at(0), num_threads);
     const std::lock_guard exclusive(gate);
-    put(rows.ids(), rows.at(0), 0, rows.size());
+    put(rows.ids(), rows.at(0));
     rows.clear();
   };
   Bits seen;

@@ -33,10 +33,9 @@ void Graph::make_ready(std::span<const Slot> ids, const Slot* rows, std::size_t 
   });
 }
 
-// With the gate closed: `ids` from the `from`-th on, which make_ready() was called for.
-void Graph::put(std::span<const Slot> ids, const Slot* rows, std::size_t from,
-                std::size_t to) noexcept {
-  for (std::size_t i = from; i < to; ++i) {
+// With the gate closed, what make_ready() was called for.
+void Graph::put(std::span<const Slot> ids, const Slot* rows) noexcept {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
     if (edges_) {
       std::memcpy(vectors_.lead(ids[i]), ready_.data() + i * edges_->bytes(), edges_->bytes());
     } else {
@@ -52,7 +51,7 @@ void Graph::write(std::span<const Slot> ids, const Slot* rows, std::size_t num_t
     const std::span<const Slot> part = ids.subspan(i, std::min(step, ids.size() - i));
     make_ready(part, rows + i * degree(), num_threads);
     const std::lock_guard exclusive(gate);
-    put(part, rows + i * degree(), 0, part.size());
+    put(part, rows + i * degree());
   }
 }
 
