@@ -44,6 +44,7 @@ struct IndexState {
   std::vector<Slot> twins;
   std::vector<Level> levels;
   Slot entry = 0;
+  std::vector<Slot> seeds;
 
   StateView view() const;
 };
@@ -161,7 +162,7 @@ class Index final : private Forkable {
 
   // state.cpp
   Content make(const StateView& state) const;
-  void take(Content&& content, Slot entry);
+  void take(Content&& content, Slot entry, std::span<const Slot> seeds);
 
   void keep_alive(std::size_t k, std::size_t ef, Scratch& scratch) const;
   void compare_all(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,

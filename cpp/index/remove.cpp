@@ -177,11 +177,12 @@ void Index::compact(std::size_t num_threads, const Poll& poll) {
   } else {
     for (Slot& slot : state.levels[0].down) slot = renamed[slot];
   }
+  for (Slot& seed : state.seeds) seed = renamed[seed];
   tick();
   Content content = make(state.view());
   tick();
   const std::lock_guard exclusive(gate_);
-  take(std::move(content), state.entry);
+  take(std::move(content), state.entry, state.seeds);
 }
 
 }  // namespace annx
