@@ -161,7 +161,7 @@ class Index final : private Forkable {
   std::size_t live_nodes() const noexcept { return labels_.count() - twins_.count(); }
 
   // state.cpp
-  Content make(const StateView& state) const;
+  Content make(const StateView& state, std::size_t num_threads) const;
   void take(Content&& content, Slot entry, std::span<const Slot> seeds);
 
   void keep_alive(std::size_t k, std::size_t ef, Scratch& scratch) const;

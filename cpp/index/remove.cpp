@@ -179,7 +179,7 @@ void Index::compact(std::size_t num_threads, const Poll& poll) {
   }
   for (Slot& seed : state.seeds) seed = renamed[seed];
   tick();
-  Content content = make(state.view());
+  Content content = make(state.view(), num_threads);
   tick();
   const std::lock_guard exclusive(gate_);
   take(std::move(content), state.entry, state.seeds);

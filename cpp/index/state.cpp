@@ -3,6 +3,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/thread_pool.h"
 #include "index/index.h"
 
 namespace annx {
@@ -98,7 +99,7 @@ IndexState Index::encode(const std::byte* input, std::size_t count, std::size_t 
   return state;
 }
 
-Index::Content Index::make(const StateView& state) const {
+Index::Content Index::make(const StateView& state, std::size_t num_threads) const {
   const std::size_t rows = state.labels.size();
   Content to{vectors_.empty(),
              originals_ ? std::make_optional(originals_->empty()) : std::nullopt,
@@ -123,26 +124,24 @@ Index::Content Index::make(const StateView& state) const {
   if (rows == 0) return to;
   to.vectors.reserve(rows);
   const std::size_t stride = space().stride(), degree = graph_.degree();
-  for (std::size_t i = 0; i < rows; ++i) {
-    std::memcpy(to.vectors.row(static_cast<Slot>(i)), state.rows.data() + i * stride, stride);
-  }
-  if (to.originals) {
-    to.originals->reserve(rows);
-    std::memcpy(to.originals->row(0), state.originals.data(), state.originals.size());
-  }
+  if (to.originals) to.originals->reserve(rows);
   Vectors& kept = to.originals ? *to.originals : to.vectors;
   std::copy(state.norms.begin(), state.norms.end(), kept.norms());
-  if (!edges_) {
-    to.links.grow(state.links.size());
-    std::copy(state.links.begin(), state.links.end(), to.links.data());
-  } else {
-    for (std::size_t i = 0; i < rows; ++i) {
-      std::copy_n(&state.links[i * degree], degree,
-                  reinterpret_cast<Slot*>(to.vectors.lead(static_cast<Slot>(i))));
+  if (!edges_) to.links.grow(state.links.size());
+  // Memory that is new is given page by page as it is written, which takes longer than to copy.
+  constexpr std::size_t kTask = 4096;  // rows
+  const std::size_t beside = to.originals ? kept.space().stride() : 0;
+  parallel_for((rows + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+    for (std::size_t i = task * kTask; i < std::min(rows, (task + 1) * kTask); ++i) {
+      const auto slot = static_cast<Slot>(i);
+      std::memcpy(to.vectors.row(slot), state.rows.data() + i * stride, stride);
+      if (beside > 0) std::memcpy(kept.row(slot), state.originals.data() + i * beside, beside);
+      Slot* links =
+          edges_ ? reinterpret_cast<Slot*>(to.vectors.lead(slot)) : to.links.data() + i * degree;
+      std::copy_n(&state.links[i * degree], degree, links);
     }
-    edges_->encode_all(to.vectors, rows, std::max(1U, std::thread::hardware_concurrency()),
-                       [](double) {});
-  }
+  });
+  if (edges_) edges_->encode_all(to.vectors, rows, num_threads, [](double) {});
 
   bool custom = false;
   for (std::size_t i = 0; i < rows; ++i) {
@@ -192,7 +191,7 @@ void Index::take(Content&& content, Slot entry, std::span<const Slot> seeds) {
 
 void Index::import_state(const StateView& state) {
   const std::lock_guard writer(writer_);
-  Content content = make(state);
+  Content content = make(state, std::max(1U, std::thread::hardware_concurrency()));
   const std::lock_guard exclusive(gate_);
   take(std::move(content), state.entry, state.seeds);
 }

@@ -210,6 +210,7 @@ class Changeable(Described):
         threads = _validate.threads(num_threads, self._num_threads, len(wanted))
         with self._adding:
             if len(wanted):
+                self._least_label = self._next()
                 with self._recorded(REMOVE, wanted):
                     self._core.remove(wanted, threads, ignore)
 

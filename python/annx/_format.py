@@ -46,7 +46,10 @@ _SUMS = "sums"
 _TUNING = "tuning"
 #: Where searches may begin. A reader may skip it, which costs recall in clusters far apart.
 _SEEDS = "seeds"
-_OPTIONAL = (_TUNING, _SEEDS)
+#: What the next row is called, unless its label is given, where labels alone do not tell.
+_NEXT = "next"
+_MAX_LABEL = np.iinfo(np.int64).max
+_OPTIONAL = (_TUNING, _SEEDS, _NEXT)
 #: An engine may make codes of edges. A file that asks for more than so many bytes of them for
 #: each of its own goes without: M = 64 or less never does.
 _MOST_CODES = 32
@@ -70,6 +73,8 @@ class Stored:
         What `tune` measured; its meaning is the caller's.
     tail : Tail or None
         As read from a file: what changed after the rest was written.
+    next_label : int
+        Above that of every row so far, also of those that were removed.
     """
 
     config: Config
@@ -79,6 +84,7 @@ class Stored:
     keep: str = "auto"
     tuning: NDArray[np.float32] | None = None
     tail: _log.Tail | None = None
+    next_label: int = 0
 
 
 def load(
@@ -193,6 +199,8 @@ def write(file: BinaryIO, stored: Stored) -> _log.Tail:
     arrays = _arrays(state)
     if stored.tuning is not None and stored.tuning.size:
         arrays = {_TUNING: stored.tuning} | arrays
+    if stored.next_label > int(state.labels.max(initial=-1)) + 1:
+        arrays = {_NEXT: np.array([min(stored.next_label, _MAX_LABEL)])} | arrays
     sums = [_sums.of_blocks(np.ascontiguousarray(array)) for array in arrays.values()]
     first: dict[str, NDArray[Any]] = {
         _SUMS: np.concatenate(sums),
@@ -332,6 +340,11 @@ def assemble(head: Head, arrays: dict[str, NDArray[Any]]) -> Stored:
     tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
     seeds = _take(arrays, _SEEDS, np.uint32, None) if _SEEDS in arrays else np.empty(0, np.uint32)
     _take(arrays, _SUMS, np.uint32, None)
+    next_label = 0
+    if _NEXT in arrays:
+        next_label = int(_take(arrays, _NEXT, np.int64, (1,))[0])
+        if next_label < 0:
+            raise FormatError(f"section 'next': expected a label, got {next_label}")
     sizes = _take(arrays, "levels", np.uint32, None).tolist()
     if len(sizes) > _MAX_LEVELS:
         raise FormatError(f"section 'levels': expected at most {_MAX_LEVELS}, got {len(sizes)}")
@@ -362,7 +375,9 @@ def assemble(head: Head, arrays: dict[str, NDArray[Any]]) -> Stored:
         config.row_stride + 8 * config.M
     ):
         config = replace(config, edge_bits=0)
-    return Stored(config, head.ef_search, state, head.preset, head.keep, tuning)
+    return Stored(
+        config, head.ef_search, state, head.preset, head.keep, tuning, next_label=next_label
+    )
 
 
 def _take(

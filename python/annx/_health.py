@@ -137,7 +137,7 @@ def examine(config: Config, state: State, source: str) -> HealthReport:
         least_degree=int(used[alive].sum(axis=1).min(initial=state.links.shape[1])),
         duplicate_groups=len(groups),
         largest_group=int(groups.max(initial=0)),
-        dead_share=1 - np.count_nonzero(alive) / max(nodes, 1),
+        dead_share=float(1 - np.count_nonzero(alive) / max(nodes, 1)),
         free=_free(state),
         source=source,
     )

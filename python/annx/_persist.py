@@ -55,6 +55,10 @@ class Persisted(Described):
     _saving: Lock
     _journal: Journal
     _on_disk: _log.OnDisk | None
+    _least_label: int
+
+    def _next(self) -> int:
+        raise NotImplementedError
 
     def _replay(self, change: Change) -> None:
         raise NotImplementedError
@@ -238,6 +242,7 @@ class Persisted(Described):
         choice = _choose.Choice(stored.config, why)
         index._set_up(core, choice, stored.ef_search, num_threads)
         index._source = "file"
+        index._least_label = stored.next_label
         index._mapped = None if mapped is None else stored.state
         if stored.tuning is not None:
             index._curves = _tune.from_array(stored.tuning)
@@ -269,5 +274,11 @@ class Persisted(Described):
         state = self._core.export_state()
         tuning = _tune.to_array(self._curves)
         return _format.Stored(
-            self._config, self._ef_search, state, self._preset, self._keep, tuning
+            self._config,
+            self._ef_search,
+            state,
+            self._preset,
+            self._keep,
+            tuning,
+            next_label=self._next(),
         )

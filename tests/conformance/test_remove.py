@@ -80,6 +80,39 @@ def test_numbering_goes_on_behind_a_removed_highest(living):
     assert index.add([[3, 4]]).tolist() == [2]
 
 
+@pytest.mark.parametrize("way", ["bytes", "file", "log", "compact"])
+def test_numbering_goes_on_after_a_file(living, way, tmp_path):
+    """No label comes again for another row, be it that of a removed highest."""
+    path = tmp_path / "i.annx"
+    index = annx.Index(2)
+    index.add(np.eye(2, dtype=np.float32), [5, 9])
+
+    def reopened():
+        if way == "bytes":
+            return annx.Index.from_bytes(index.to_bytes())
+        if way == "compact":
+            index.compact()
+        index.save(path, incremental=way == "log")
+        return annx.load(path)
+
+    index = reopened()
+    index.remove(9)
+    index = reopened()
+    assert index.add([[3, 4]]).tolist() == [10]
+    index.remove([5, 10])
+    index = reopened()
+    assert index.add([[3, 4]]).tolist() == [11]
+
+
+def test_the_last_label_of_all(living):
+    index = annx.Index(2)
+    index.add(np.eye(2, dtype=np.float32), [5, 2**63 - 1])
+    index.remove(2**63 - 1)
+    copy = annx.Index.from_bytes(index.to_bytes())
+    with pytest.raises(annx.LabelError):
+        copy.add(np.eye(2, dtype=np.float32))
+
+
 @pytest.mark.parametrize("labels", [[0, 99], [3, 3], [-1], 99])
 def test_a_wrong_label_changes_nothing(living, labels):
     index = annx.Index(2)
