@@ -122,6 +122,8 @@ class Graph {
   // levels from `lowest` up.
   void plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowest,
             Scratch& scratch) const;
+  // Plans an edge to a node of level 0, where no other was found.
+  void hang_to(Batch::Node& node, Slot parent) const;
   // Writes the edges that were planned. The result does not depend on `num_threads`. `publish` is
   // called with the gate closed as soon as the nodes hang in the tree of level 0.
   void link(const Batch& batch, std::size_t lowest, std::size_t num_threads, ScratchPool& scratch,

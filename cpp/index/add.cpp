@@ -148,6 +148,10 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
       ScratchPool::Lease lease(scratch_);
       graph_.plan(batch, i, end, 0, *lease);
     });
+    // Only in a graph that a file left in pieces does its entry lead to no live node.
+    if (!fresh.empty() && batch.nodes[0].forward[0].empty() && live_nodes() > 0) {
+      graph_.hang_to(batch.nodes[0], lowest_alive());
+    }
     graph_.link(batch, 0, num_threads, scratch_, gate_, [&] {
       std::vector<Slot> replaced;
       for (const Label label : labels) {

@@ -78,7 +78,7 @@ def check_arrays(config: Config, state: State, spanning: bool) -> None:
         _refuse(removed[state.twins[:, 1]], 0, "twin", "its representative was removed")
     outside = is_twin | free
     _check_level0(state.links, outside)
-    _check_tree(state.links)
+    _check_two_way(state.links)
     size = n
     for number, level in enumerate(state.levels, 1):
         _check_upper(number, level, size, outside if number == 1 else None)
@@ -87,8 +87,7 @@ def check_arrays(config: Config, state: State, spanning: bool) -> None:
         raise FormatError(f"entry: expected less than {size}, got {state.entry}")
     if n and not state.levels and outside[state.entry]:
         raise FormatError(f"entry: row {state.entry} is not in the graph")
-    if spanning:
-        _check_spanning(state.links, ~(is_twin | removed))
+    _check_tree(state.links, ~(is_twin | removed) if spanning else None)
 
 
 def check_places(state: State, removed: NDArray[np.uint32]) -> None:
@@ -303,7 +302,7 @@ def _check_level0(links: NDArray[np.uint32], is_twin: NDArray[np.bool_]) -> None
         _refuse(used & lone[:, None], first, "links of row", "a twin has links")
 
 
-def _check_tree(links: NDArray[np.uint32]) -> None:
+def _check_two_way(links: NDArray[np.uint32]) -> None:
     """Every tree edge must be one from both of its ends."""
     parts = [np.empty(0, np.uint64)]
     for first, block in _blocks(links):
@@ -329,11 +328,18 @@ def components(n: int, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
             least = least[least]
 
 
-def _check_spanning(links: NDArray[np.uint32], alive: NDArray[np.bool_]) -> None:
+def _check_tree(links: NDArray[np.uint32], alive: NDArray[np.bool_] | None) -> None:
+    """Tree edges form no ring, so that whoever looks for room in a tree finds some.
+
+    They lead to all of `alive`, if given.
+    """
     tree = (links != NO_LINK) & ((links & TREE_FLAG) != 0)
     starts, columns = np.nonzero(tree)
     roots = components(len(links), starts, links[starts, columns] & SLOT_MASK)
-    if alive.any():
+    # A tree has one edge less than nodes; each edge is here from both of its ends.
+    if len(starts) // 2 != len(links) - len(np.unique(roots)):
+        raise FormatError("links: tree edges form a ring")
+    if alive is not None and alive.any():
         lost = alive & (roots != roots[np.argmax(alive)])
         _refuse(lost, 0, "links of row", "cut off: no tree edges lead there")
 
