@@ -252,9 +252,11 @@ class Graph {
   }
   void accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) const;
   // write.cpp
-  void make_ready(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads);
+  void reserve_ready(std::size_t rows);
+  void make_ready(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads) noexcept;
   void put(std::span<const Slot> ids, const Slot* rows) noexcept;
-  void write(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads, Gate& gate);
+  void write(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads,
+             Gate& gate) noexcept;
 
   // build.cpp
   void find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const;
@@ -288,6 +290,7 @@ class Graph {
   GraphOptions options_;
   std::optional<EdgeCodes> edges_;
   std::vector<std::byte> ready_;        // the writer's: leads of rows, with edges_
+  EdgeCodes::Room room_;                // where there is no memory for more
   Array<Slot> links_;                   // unless edges_: then they lead the rows
   std::shared_ptr<const Guard> guard_;  // of links_ that are borrowed
   std::vector<UpperLevel> levels_;

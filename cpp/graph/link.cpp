@@ -191,6 +191,8 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
   });
 
   const std::span<const Slot> new_ids = edits[0].ids().first(hung);
+  reserve_ready(hung);
+  // From here on nothing throws.
   make_ready(new_ids, edits[0].at(0), num_threads);
   {
     const std::lock_guard exclusive(gate);

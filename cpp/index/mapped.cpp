@@ -63,6 +63,7 @@ void Index::settle_twins() const {
   if (!label_guard_) return;
   std::call_once(twins_settled_, [this] {
     Twins& twins = const_cast<Twins&>(twins_);
+    twins.clear();  // what a call left that ran out of memory
     for (std::size_t i = 0; i < twin_pairs_.size(); i += 2) {
       twins.add(twin_pairs_[i], twin_pairs_[i + 1]);
     }

@@ -67,6 +67,8 @@ void Index::remove(std::span<const Label> labels, std::size_t num_threads, const
     const std::lock_guard exclusive(gate_);
     free_.reserve(size_);
     std::vector<Slot> slots;
+    slots.reserve(kLabels);
+    // From here on nothing throws.
     for (const std::size_t end = std::min(labels.size(), at + kLabels); at < end; ++at) {
       slots.push_back(*labels_.find(labels[at]));
       labels_.erase(slots.back());
