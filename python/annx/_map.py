@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from dataclasses import replace
@@ -57,6 +58,15 @@ def load(
     return from_file(path, lambda fd: _map(fd, os.fspath(path), verify, num_threads))
 
 
+def _mapped(descriptor: int, size: int, access: int) -> memoryview:
+    try:
+        return memoryview(mmap.mmap(descriptor, size, access=access) if size else b"")
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError(f"no room to map {size} bytes") from None
+        raise
+
+
 def _map(
     descriptor: int, name: str, verify: str | None, num_threads: int | None
 ) -> tuple[Stored, Mapped]:
@@ -65,7 +75,7 @@ def _map(
     native = select.backend().name == "native"
     access = mmap.ACCESS_READ if native else mmap.ACCESS_COPY
     size = os.fstat(descriptor).st_size
-    source = Bytes(memoryview(mmap.mmap(descriptor, size, access=access) if size else b""), 1)
+    source = Bytes(_mapped(descriptor, size, access), 1)
     if verify is not None:
         read(source, verify, num_threads)
     head = read_head(source)
