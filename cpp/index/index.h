@@ -123,8 +123,12 @@ class Index final : private Forkable {
   void settle_twins() const;
   void settle_labels() const;
   void touch_all() const;
+  [[noreturn]] static void refuse_unlisted(Slot slot);
   Label label_of(Slot slot) const {
-    if (label_guard_) label_guard_->touch(slot * sizeof(Label), sizeof(Label));
+    if (label_guard_) {
+      label_guard_->touch(slot * sizeof(Label), sizeof(Label));
+      if (labels_[slot] == kNoLabel) refuse_unlisted(slot);
+    }
     return labels_[slot];
   }
 

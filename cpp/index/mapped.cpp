@@ -1,4 +1,6 @@
 // An index whose arrays stay in a file: opened at once, and for reading alone.
+#include <string>
+
 #include "base/errors.h"
 #include "index/index.h"
 
@@ -56,6 +58,11 @@ void Index::map(MappedState&& state) {
   ++epoch_;
   twin_pairs_ = view.twins;
   label_guard_ = state.labels;
+}
+
+// The list of removed rows was believed until a row's label was read.
+void Index::refuse_unlisted(Slot slot) {
+  throw FormatError("row " + std::to_string(slot) + ": was removed, and is not listed as such");
 }
 
 // Lookups that take time to make are made when they are first needed. No one else changes them.

@@ -69,7 +69,7 @@ def check_state(
 def check_arrays(config: Config, state: State, spanning: bool) -> None:
     """Do the same in NumPy."""
     n = len(state.rows)
-    removed = _check_labels(state.labels)
+    removed = check_labels(state.labels)
     free = removed & (state.links[:, 0] == NO_LINK)
     _check_rows(config, state, free)
     is_twin = _check_twins(config, state)
@@ -149,8 +149,14 @@ def _refuse(bad: NDArray[np.bool_], first: int, part: str, what: str) -> None:
         raise FormatError(f"{part} {first + row}: {what}")
 
 
-def _check_labels(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows were removed."""
+def check_labels(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows were removed.
+
+    Raises
+    ------
+    FormatError
+        All were, or a label comes twice.
+    """
     removed: NDArray[np.bool_] = labels == -1
     if len(labels) and removed.all():
         raise FormatError("labels: expected a row that was not removed, or none at all")
@@ -161,6 +167,8 @@ def _check_labels(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return removed
 
 
+# Damaged rows may hold anything, even signalling NaN.
+@np.errstate(invalid="ignore", over="ignore")
 def _check_rows(config: Config, state: State, free: NDArray[np.bool_]) -> None:
     if config.codec in SCALED:
         _check_codes(config, state.rows, free)
@@ -197,15 +205,13 @@ def _check_elements(
         if codec == "bf16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
         values = values.astype(np.float32, copy=False)
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.einsum("ij,ij->i", values, values)
+        squares = np.einsum("ij,ij->i", values, values)
         _refuse(~(squares <= _LARGEST_SQUARE), first, part, "not finite, or too long")
         if has_scale:
             scales = np.ascontiguousarray(block[:, scale_at:]).view(np.float32)[:, 0]
             bad = ~(np.isfinite(scales) & (scales > 0)) & used
             _refuse(bad, first, part, "scale is not positive")
-            with np.errstate(over="ignore"):
-                _check_unit(squares * scales * scales, squares, first, part)
+            _check_unit(squares * scales * scales, squares, first, part)
         elif unit:
             _check_unit(squares, used.astype(np.float32), first, part)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from annx import _log, _sums
 from annx._backends import select
 from annx._backends.base import Mapped
-from annx._check import check_ends, check_places
+from annx._check import check_ends, check_labels, check_places
 from annx._format import (
     Stored,
     assemble,
@@ -19,6 +19,7 @@ from annx._format import (
     read_head,
     refuse_damage,
     refuse_holes,
+    refuse_unlisted,
     sums_of,
 )
 from annx._journal import SETTINGS
@@ -104,6 +105,8 @@ def _map(
                 got = _sums.of_blocks(arrays[section.name], num_threads)
                 refuse_damage(section, got, sums[section.name])
             check_ends(stored.state)
+            check_labels(stored.state.labels)
+            refuse_unlisted(stored.state, arrays["removed"])
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from None
 

@@ -104,19 +104,25 @@ std::optional<File> decode(std::span<const std::byte> data) {
 }
 
 Bytes encode(File& file) {
-  const std::size_t count = file.sections.size();
+  const auto wanted = [&](const std::string& name) {
+    if (name == "norms") return file.head.has_norms();
+    return name != "original" || file.head.keep != 0;
+  };
+  std::size_t count = 0;
+  for (const auto& [name, kind] : kKinds) count += wanted(name) ? 1 : 0;
   Bytes out(kHeader + count * kEntry);
   std::memcpy(out.data(), kMagic, 8);
   put<std::uint32_t>(out, 8, 1);
   put<std::uint32_t>(out, 16, was_removed_from(file) ? 1 : 0);
-  put<std::uint32_t>(out, 24, static_cast<std::uint32_t>(file.sections.size()));
+  put<std::uint32_t>(out, 24, static_cast<std::uint32_t>(count));
   fields(file.head, [&]<class T>(std::size_t at, const T& field) { put<T>(out, at, field); });
   std::size_t at = kHeader;
-  for (const auto& [name, content] : file.sections) {
-    if (at >= kHeader + count * kEntry) break;
+  for (const auto& [name, kind] : kKinds) {
+    if (!wanted(name)) continue;
+    const Bytes& content = file.sections[name];
     out.resize((out.size() + kAlignment - 1) / kAlignment * kAlignment);
     std::memcpy(out.data() + at, name.data(), name.size());
-    put<std::uint8_t>(out, at + 8, kKinds.at(name).type);
+    put<std::uint8_t>(out, at + 8, kind.type);
     put<std::uint8_t>(out, at + 9, 1);
     put<std::uint64_t>(out, at + 16, out.size());
     put<std::uint64_t>(out, at + 24, content.size());

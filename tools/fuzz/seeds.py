@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,23 @@ def seed(kind: int, variant: int) -> bytes:
     return index.to_bytes()
 
 
+def logged(kind: int) -> bytes:
+    """A file with two records in its log."""
+    metric, codec, _ = KINDS[kind]
+    rng = np.random.default_rng(kind)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "i.annx"
+        index = annx.Index(8, metric, codec=codec, M=2, ef_construction=12)
+        index.add(rows(rng, 9, 8, codec))
+        index.save(path)
+        for label in range(2):
+            index.update(label, rows(rng, 1, 8, codec))
+            index.remove(label + 4)
+            index.ef_search += 1
+            index.save(path, incremental=True)
+        return path.read_bytes()
+
+
 def main(folder: str) -> None:
     """Write them all."""
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -60,6 +78,7 @@ def main(folder: str) -> None:
         for variant in range(5):
             name = f"{metric}_{codec}_{keep}_{variant}.annx"
             (Path(folder) / name).write_bytes(seed(kind, variant))
+        (Path(folder) / f"{metric}_{codec}_{keep}_log.annx").write_bytes(logged(kind))
 
 
 if __name__ == "__main__":
