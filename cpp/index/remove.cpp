@@ -112,7 +112,8 @@ void Index::purge(std::size_t num_threads, const std::function<void()>& poll) {
   if (dead.empty()) return;
   unfinished_ = true;
   try {
-    graph_.purge(dead, lowest_alive(), size_, num_threads, scratch_, gate_, [&](double) { poll(); });
+    graph_.purge(dead, lowest_alive(), size_, num_threads, scratch_, gate_,
+                 [&](double) { poll(); });
   } catch (...) {
     unfinished_ = false;
     throw;

@@ -127,8 +127,8 @@ class Session {
       return make_plain_space(kDim, kind_.metric, Codec::kF32, false);
     };
     auto kept = kind_.kept ? make_plain_space(kDim, kind_.metric, Codec::kF32, true) : nullptr;
-    index_ = std::make_unique<Index>(make(), std::move(kept),
-                                     GraphOptions{kM, 12, 0, kind_.edge_bits});
+    index_ =
+        std::make_unique<Index>(make(), std::move(kept), GraphOptions{kM, 12, 0, kind_.edge_bits});
     format_ = {};
     format_.rows = kind_.scaled ? scaled_format(kind_.metric, kDim, false)
                                 : plain_format(kind_.metric, Codec::kF32, kDim);
@@ -136,7 +136,8 @@ class Session {
     format_.M = kM;
   }
 
-  // From where the index is now, calls with the n-th allocation failing, once and with all that follow, until none is left.
+  // From where the index is now, calls with the n-th allocation failing, once and with all that
+  // follow, until none is left.
   template <class Call>
   void sweep(const char* what, const Call& call) {
     const IndexState start = index_->export_state();
@@ -260,9 +261,8 @@ class Session {
     index_->search(data, kQueries, kHits, 20, threads_, {}, labels, distances);
     index_->exact_search(data, kQueries, kHits, threads_, {}, labels, distances);
     index_->range_search(data, kQueries, 1e5F, 20, {}, false, threads_, {});
-    const auto filter = aside([&] {
-      return std::make_unique<Filter>(std::vector<Label>{labels[0], labels[1]}, false);
-    });
+    const auto filter = aside(
+        [&] { return std::make_unique<Filter>(std::vector<Label>{labels[0], labels[1]}, false); });
     const Filter* filters[] = {filter.get()};
     Report reports[kQueries];
     index_->planned_search(data, kQueries, kHits, 20, filters, false, threads_, {}, labels,

@@ -9,15 +9,18 @@ namespace {
 
 constexpr std::size_t kHeader = 80, kEntry = 32, kAlignment = 64;
 constexpr std::size_t kMaxSections = 16, kMaxLevels = 64;
-constexpr char kMagic[] = "\x89" "ANNX\r\n\x1a";  // clang-format would join what must not be
+constexpr char kMagic[] =
+    "\x89"
+    "ANNX\r\n\x1a";  // clang-format would join what must not be
 
 struct Kind {
   std::uint8_t type;
   std::uint8_t bytes;
 };
 const std::map<std::string, Kind> kKinds{
-    {"levels", {2, 4}}, {"down", {2, 4}},   {"upper", {2, 4}}, {"twins", {2, 4}}, {"removed", {2, 4}},
-    {"labels", {3, 8}}, {"links", {2, 4}},  {"rows", {1, 1}},  {"norms", {4, 4}}, {"original", {1, 1}},
+    {"levels", {2, 4}},  {"down", {2, 4}},     {"upper", {2, 4}}, {"twins", {2, 4}},
+    {"removed", {2, 4}}, {"labels", {3, 8}},   {"links", {2, 4}}, {"rows", {1, 1}},
+    {"norms", {4, 4}},   {"original", {1, 1}},
 };
 
 template <class T>
@@ -94,7 +97,8 @@ std::optional<File> decode(std::span<const std::byte> data) {
     const std::size_t at = kHeader + i * kEntry;
     const auto* raw = reinterpret_cast<const char*>(data.data()) + at;
     const std::string name(raw, std::find(raw, raw + 8, '\0'));
-    const auto offset = get<std::uint64_t>(data, at + 16), length = get<std::uint64_t>(data, at + 24);
+    const auto offset = get<std::uint64_t>(data, at + 16),
+               length = get<std::uint64_t>(data, at + 24);
     if (offset > data.size() || length > data.size() - offset) return std::nullopt;
     if (element_of(name) == 0) continue;  // checksums, logs, settings
     const auto from = data.begin() + static_cast<std::ptrdiff_t>(offset);

@@ -31,9 +31,7 @@ struct Header {
   Codec keep_kind() const noexcept { return keep == 1 ? Codec::kF16 : Codec::kF32; }
   // What rows come in as.
   Codec input() const noexcept { return wide != 0 ? Codec::kF32 : codec_kind(); }
-  bool has_norms() const noexcept {
-    return metric == 2 && (codec == 0 || (scaled() && keep == 2));
-  }
+  bool has_norms() const noexcept { return metric == 2 && (codec == 0 || (scaled() && keep == 2)); }
   // The rules for a header alone, and small enough for many runs a second.
   bool sound() const noexcept;
   StateFormat format() const;

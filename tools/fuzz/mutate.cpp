@@ -18,10 +18,10 @@ class Mutator {
   void run() {
     using Step = void (Mutator::*)();
     static constexpr Step kSteps[] = {
-        &Mutator::value,       &Mutator::value,    &Mutator::value,    &Mutator::value,
-        &Mutator::bytes,       &Mutator::exchange, &Mutator::copy_row, &Mutator::header,
-        &Mutator::append_row,  &Mutator::make_twin, &Mutator::drop_row, &Mutator::remove_row,
-        &Mutator::add_level,   &Mutator::drop_level, &Mutator::edge,    &Mutator::edge,
+        &Mutator::value,      &Mutator::value,      &Mutator::value,    &Mutator::value,
+        &Mutator::bytes,      &Mutator::exchange,   &Mutator::copy_row, &Mutator::header,
+        &Mutator::append_row, &Mutator::make_twin,  &Mutator::drop_row, &Mutator::remove_row,
+        &Mutator::add_level,  &Mutator::drop_level, &Mutator::edge,     &Mutator::edge,
         &Mutator::drop_links,
     };
     for (std::size_t i = 1 + below(3); i-- > 0;) (this->*kSteps[below(std::size(kSteps))])();
@@ -38,9 +38,9 @@ class Mutator {
 
   std::string any_section() {
     // Those that say how things hang together are small, and matter more than rows.
-    static constexpr const char* kNames[] = {"links",  "links", "links",  "labels", "levels",
-                                             "down",   "upper", "twins",  "removed", "rows",
-                                             "norms",  "original"};
+    static constexpr const char* kNames[] = {"links",   "links", "links", "labels",
+                                             "levels",  "down",  "upper", "twins",
+                                             "removed", "rows",  "norms", "original"};
     return kNames[below(std::size(kNames))];
   }
 
@@ -87,10 +87,13 @@ class Mutator {
   void exchange() {
     const std::string name = any_section();
     Bytes& all = file_.sections[name];
-    const std::size_t unit = below(2) == 0 ? element_of(name) : std::max<std::size_t>(width(name), 1);
+    const std::size_t unit =
+        below(2) == 0 ? element_of(name) : std::max<std::size_t>(width(name), 1);
     const std::size_t count = all.size() / unit;
     if (count < 2) return;
-    const auto at = [&](std::size_t i) { return all.begin() + static_cast<std::ptrdiff_t>(i * unit); };
+    const auto at = [&](std::size_t i) {
+      return all.begin() + static_cast<std::ptrdiff_t>(i * unit);
+    };
     const std::size_t a = below(count), b = below(count);
     std::swap_ranges(at(a), at(a) + static_cast<std::ptrdiff_t>(unit), at(b));
   }

@@ -120,8 +120,8 @@ class Session {
       } else if (head_.input() == Codec::kF16 || head_.input() == Codec::kBF16) {
         std::uint32_t bits;
         std::memcpy(&bits, &number, 4);
-        const auto half = head_.input() == Codec::kF16 ? to_half(number)
-                                                       : static_cast<std::uint16_t>(bits >> 16);
+        const auto half =
+            head_.input() == Codec::kF16 ? to_half(number) : static_cast<std::uint16_t>(bits >> 16);
         std::memcpy(out.data() + 2 * i, &half, 2);
       } else {
         out[i] = static_cast<std::byte>(number);
