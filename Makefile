@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SANITIZE ?= address,undefined
+FUZZ_SECONDS ?= 60
 
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
   $(shell find cmake cpp python -type f -not -name '*.py[co]' -not -name '*.nb[ic]')
 CPP_FILES = $(shell find cpp tools -name '*.cpp' -o -name '*.h')
 
-.PHONY: demo test torture lint types symbols emulate sanitize pure integrations sdist format clean
+.PHONY: demo test torture fuzz lint types symbols emulate sanitize pure integrations sdist format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -23,6 +24,10 @@ test: $(VENV)/test.stamp
 # What index files survive, in the long form: kills, power loss, failing calls, damage.
 torture: $(VENV)/test.stamp
 	ANNX_TORTURE=1 $(BIN)/python -m pytest -s tests/durability
+
+# Files of any content, for FUZZ_SECONDS; needs clang. See tools/fuzz/README.md.
+fuzz: $(VENV)/test.stamp
+	PYTHON=$(BIN)/python FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz/fuzz.sh
 
 # Style.
 lint: $(VENV)/test.stamp
@@ -44,7 +49,7 @@ symbols: $(VENV)/test.stamp
 emulate:
 	tools/emulate_avx512/run.sh
 
-# Conformance tests with the C++ core under sanitizers.
+# Conformance tests with the C++ core under sanitizers, and what fuzzers found.
 sanitize:
 	PYTHON=$(PYTHON) tools/sanitize.sh $(SANITIZE)
 

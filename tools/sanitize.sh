@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the conformance tests with the C++ core under sanitizers, in an environment of its own.
+# Runs the conformance tests with the C++ core under sanitizers, in an environment of its own, and
+# replays what fuzzers found (tools/fuzz).
 #   tools/sanitize.sh [address,undefined | thread] [pytest arguments]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +14,14 @@ python=$dir/venv/bin/python
 ANNX_REQUIRE_NATIVE=1 "$python" -m pip install --quiet '.[test]' \
   -C build-dir="$dir/cmake" -C cmake.build-type=Debug \
   -C cmake.define.CMAKE_CXX_FLAGS_DEBUG="-O1 -g" \
-  -C cmake.define.ANNX_SANITIZE="$sanitizers"
+  -C cmake.define.ANNX_SANITIZE="$sanitizers" -C cmake.define.ANNX_FUZZ=ON
+
+# CPython frees little of what it allocates for its own lifetime.
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+if [[ $sanitizers == *address* ]]; then
+  "$dir/cmake/tools/fuzz/annx_replay" tests/fuzz_corpus/states
+  "$dir/cmake/tools/fuzz/annx_exhaust" 41
+fi
 
 # Python itself is not instrumented, so the runtime must be there before it starts, and
 # libstdc++ with it, because the runtime looks up __cxa_throw when it is loaded.
@@ -23,8 +31,6 @@ case $sanitizers in
   *) runtime=libasan.so ;;
 esac
 export LD_PRELOAD="$("$cxx" -print-file-name=$runtime) $("$cxx" -print-file-name=libstdc++.so)"
-# CPython frees little of what it allocates for its own lifetime.
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 # A forked child starts worker threads of its own.
 export TSAN_OPTIONS=die_after_fork=0${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 export ANNX_BACKEND=native PYTHONMALLOC=malloc
@@ -34,4 +40,4 @@ export ANNX_BACKEND=native PYTHONMALLOC=malloc
 exec "$python" -m pytest -p no:cacheprovider --capture=sys \
   --deselect tests/conformance/test_isa.py \
   --deselect tests/conformance/test_threads.py::test_ctrl_c_in_a_long_search \
-  tests/conformance "$@"
+  tests/conformance tests/unit/test_fuzz_corpus.py "$@"

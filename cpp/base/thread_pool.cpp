@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -19,8 +20,7 @@ namespace {
 
 class Job {
  public:
-  Job(std::size_t count, const std::function<void(std::size_t)>& body)
-      : count_(count), body_(body) {}
+  Job(std::size_t count, TaskRef body) : count_(count), body_(body) {}
 
   void run() noexcept {
     for (std::size_t i; (i = next_.fetch_add(1)) < count_;) {
@@ -57,7 +57,7 @@ class Job {
 
  private:
   const std::size_t count_;
-  const std::function<void(std::size_t)>& body_;
+  const TaskRef body_;
   std::atomic<std::size_t> next_{0};
   std::mutex mutex_;
   std::condition_variable done_;
@@ -68,14 +68,20 @@ class Job {
 
 class Pool {
  public:
-  void submit(const std::shared_ptr<Job>& job, std::size_t helpers) {
-    {
+  // Fewer help where there is no memory for all.
+  void submit(const std::shared_ptr<Job>& job, std::size_t helpers) noexcept {
+    try {
       const std::lock_guard lock(mutex_);
       while (workers_ < helpers) {
         std::thread([this] { work(); }).detach();
         ++workers_;
       }
-      for (std::size_t i = 0; i < helpers; ++i) queue_.push_back(job);
+    } catch (const std::exception&) {  // bad_alloc, or system_error without room for a stack
+    }
+    try {
+      const std::lock_guard lock(mutex_);
+      for (std::size_t i = 0; i < std::min(helpers, workers_); ++i) queue_.push_back(job);
+    } catch (const std::bad_alloc&) {
     }
     helpers == 1 ? ready_.notify_one() : ready_.notify_all();
   }
@@ -126,24 +132,30 @@ Pool& pool() {
 
 }  // namespace
 
-void parallel_for(std::size_t count, std::size_t num_threads,
-                  const std::function<void(std::size_t)>& body) {
+void parallel_for(std::size_t count, std::size_t num_threads, TaskRef body) {
   const std::size_t helpers = std::min(num_threads, count) - (count == 0 ? 0 : 1);
-  if (count == 0 || helpers == 0) {
+  std::shared_ptr<Job> job;
+  Pool* workers = nullptr;
+  if (helpers > 0) {
+    try {
+      workers = &pool();
+      job = std::make_shared<Job>(count, body);
+    } catch (const std::bad_alloc&) {  // then alone
+    }
+  }
+  if (!job) {
     for (std::size_t i = 0; i < count; ++i) body(i);
     return;
   }
-  const auto job = std::make_shared<Job>(count, body);
   job->enter();
-  pool().submit(job, helpers);
+  workers->submit(job, helpers);
   job->run();
   job->leave();
   job->close_and_wait();
 }
 
 void parallel_rounds(std::size_t count, std::size_t num_threads, std::size_t round,
-                     const std::function<void(double)>& between,
-                     const std::function<void(std::size_t)>& body) {
+                     const std::function<void(double)>& between, TaskRef body) {
   const std::size_t step = round * num_threads;
   for (std::size_t first = 0; first < count; first += step) {
     const std::size_t end = std::min(count, first + step);

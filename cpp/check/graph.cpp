@@ -42,15 +42,16 @@ class Forest {
       node = above;
     }
   }
-  void join(Slot a, Slot b) noexcept {
+  // False if they were joined before. Of edges that form a ring one finds that, whatever the order.
+  bool join(Slot a, Slot b) noexcept {
     for (;;) {
       a = root(a);
       b = root(b);
-      if (a == b) return;
+      if (a == b) return false;
       if (a < b) std::swap(a, b);
       // The lower node stays on top, so that no ring can arise.
       Slot expected = a;
-      if (parent_[a].compare_exchange_strong(expected, b, std::memory_order_relaxed)) return;
+      if (parent_[a].compare_exchange_strong(expected, b, std::memory_order_relaxed)) return true;
     }
   }
 
@@ -138,20 +139,24 @@ void check_upper(std::size_t number, const StateView::Level& level, std::size_t 
   fault.raise(part);
 }
 
-void check_spanning(const StateView& state, std::size_t degree, const Outside& outside,
-                    const Work& work) {
+void check_tree(const StateView& state, std::size_t degree, const Outside& outside, bool spanning,
+                const Work& work) {
   const std::size_t n = state.labels.size();
   Forest forest(n);
+  std::atomic<bool> ring = false;
   for_ranges(n, kRange, work, [&](std::size_t from, std::size_t to) {
     for (std::size_t node = from; node < to; ++node) {
       const Slot* row = state.links.data() + node * degree;
       for (std::size_t i = 0; i < degree && row[i] != kNoLink; ++i) {
         const Slot other = row[i] & kSlotMask;
         // Each edge from its higher end: that is the later one, near the root.
-        if ((row[i] & kTreeFlag) != 0 && other < node) forest.join(static_cast<Slot>(node), other);
+        if ((row[i] & kTreeFlag) == 0 || other >= node) continue;
+        if (!forest.join(static_cast<Slot>(node), other)) ring.store(true);
       }
     }
   });
+  if (ring) throw FormatError("links: tree edges form a ring");
+  if (!spanning) return;
   const auto alive = [&](std::size_t slot) {
     return !outside.removed(slot) && !outside.twin(slot);
   };

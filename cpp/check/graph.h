@@ -39,9 +39,10 @@ void check_level0(const StateView& state, std::size_t degree, const Outside& out
 // `below` nodes on the level beneath. `outside`: rows that cannot be on it, if that is level 0.
 void check_upper(std::size_t number, const StateView::Level& level, std::size_t below,
                  std::size_t M, const Outside* outside, const Work& work);
-// The tree of level 0 hangs together, and leads to every row that was not removed.
-void check_spanning(const StateView& state, std::size_t degree, const Outside& outside,
-                    const Work& work);
+// Tree edges form no ring: whoever looks for room in a tree finds some. With `spanning`, they hang
+// together and lead to every row that was not removed.
+void check_tree(const StateView& state, std::size_t degree, const Outside& outside, bool spanning,
+                const Work& work);
 
 // Seeds are distinct nodes among `rows`, and few. `outside`: rows that are none.
 void check_seeds(std::span<const Slot> seeds, std::size_t rows,

@@ -186,6 +186,11 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
   }
 }
 
+void Graph::hang_to(Batch::Node& node, Slot parent) const {
+  const float distance = vectors_.distance(vectors_.query(node.slot), parent);
+  node.forward[0].push_back({parent, distance, false});
+}
+
 // Sees to it that scratch.pool holds a node that is not dead, if there is one.
 void Graph::find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const {
   for (std::size_t i = 0; i < scratch.pool.size(); ++i) {

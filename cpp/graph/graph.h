@@ -123,6 +123,8 @@ class Graph {
   // levels from `lowest` up.
   void plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowest,
             Scratch& scratch) const;
+  // Plans an edge to a node of level 0, where no other was found.
+  void hang_to(Batch::Node& node, Slot parent) const;
   // Writes the edges that were planned. The result does not depend on `num_threads`. `publish` is
   // called with the gate closed as soon as the nodes hang in the tree of level 0.
   void link(const Batch& batch, std::size_t lowest, std::size_t num_threads, ScratchPool& scratch,
@@ -254,9 +256,11 @@ class Graph {
   }
   void accept_upper(Slot* row, const Proposal& proposal, Scratch& scratch) const;
   // write.cpp
-  void make_ready(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads);
+  void reserve_ready(std::size_t rows);
+  void make_ready(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads) noexcept;
   void put(std::span<const Slot> ids, const Slot* rows) noexcept;
-  void write(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads, Gate& gate);
+  void write(std::span<const Slot> ids, const Slot* rows, std::size_t num_threads,
+             Gate& gate) noexcept;
 
   // build.cpp
   void find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const;
@@ -291,6 +295,7 @@ class Graph {
   GraphOptions options_;
   std::optional<EdgeCodes> edges_;
   std::vector<std::byte> ready_;        // the writer's: leads of rows, with edges_
+  EdgeCodes::Room room_;                // where there is no memory for more
   Array<Slot> links_;                   // unless edges_: then they lead the rows
   std::shared_ptr<const Guard> guard_;  // of links_ that are borrowed
   std::vector<UpperLevel> levels_;

@@ -191,7 +191,6 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
   });
 
   const std::span<const Slot> new_ids = edits[0].ids().first(hung);
-  make_ready(new_ids, edits[0].at(0), num_threads);
   Seeds seeds = seeds_;
   if (lowest == 0) {
     std::vector<Slot> slots;
@@ -199,6 +198,9 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
     for (const Batch::Node& node : batch.nodes) slots.push_back(node.slot);
     seeds.offer(vectors_, slots, num_threads);
   }
+  reserve_ready(hung);
+  // From here on nothing throws.
+  make_ready(new_ids, edits[0].at(0), num_threads);
   {
     const std::lock_guard exclusive(gate);
     put(new_ids, edits[0].at(0));

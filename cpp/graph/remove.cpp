@@ -52,6 +52,7 @@ void Graph::leave_tree(const std::vector<Slot>& dead, std::size_t num_threads, S
   constexpr std::size_t kRows = 512;
   RowEdits rows(base_links());
   const auto commit = [&] {
+    reserve_ready(rows.size());
     make_ready(rows.ids(), rows.at(0), num_threads);
     const std::lock_guard exclusive(gate);
     put(rows.ids(), rows.at(0));
@@ -135,6 +136,7 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
         mend_base(ill[i], rows, *lease, &mended[i * degree()]);
       }
     });
+    reserve_ready(0);
     write(ill, mended.data(), num_threads, gate);
     poll(0.2 + 0.8 * static_cast<double>(first) / static_cast<double>(rows));
   }
@@ -178,14 +180,22 @@ Seeds Graph::living_seeds(Scratch& scratch) const {
 // is among them, the lowest slot on the top level takes its place.
 void Graph::forget_numbers(Slot alive, Seeds seeds, Gate& gate) {
   std::vector<std::vector<Slot>> gone(levels_.size());
+  std::vector<Slot> lowest(levels_.size(), kNoLink);
   for (std::size_t l = 0; l < levels_.size(); ++l) {
+    const Array<Slot>& slots = levels_[l].slots;
     std::vector<char> used(levels_[l].count, 1);
     for (const Slot number : levels_[l].free) used[number] = 0;
     for (Slot number = 0; number < levels_[l].count; ++number) {
-      if (used[number] != 0 && dead_.test(levels_[l].slots[number])) gone[l].push_back(number);
+      if (used[number] == 0) continue;
+      if (dead_.test(slots[number])) {
+        gone[l].push_back(number);
+      } else if (lowest[l] == kNoLink || slots[number] < slots[lowest[l]]) {
+        lowest[l] = number;
+      }
     }
     levels_[l].free.reserve(levels_[l].count);
   }
+  // From here on nothing throws.
   const std::lock_guard exclusive(gate);
   seeds_ = std::move(seeds);
   for (std::size_t l = 0; l < levels_.size(); ++l) {
@@ -198,16 +208,7 @@ void Graph::forget_numbers(Slot alive, Seeds seeds, Gate& gate) {
     entry_ = kNoLink;
   }
   if (entry_ != kNoLink && !dead_.test(layer(top_).slot(entry_))) return;
-  entry_ = alive;
-  if (top_ == 0) return;
-  const UpperLevel& level = levels_[top_ - 1];
-  std::vector<char> used(level.count, 1);
-  for (const Slot number : level.free) used[number] = 0;
-  entry_ = kNoLink;
-  for (Slot number = 0; number < level.count; ++number) {
-    if (used[number] == 0) continue;
-    if (entry_ == kNoLink || level.slots[number] < level.slots[entry_]) entry_ = number;
-  }
+  entry_ = top_ == 0 ? alive : lowest[top_ - 1];
 }
 
 }  // namespace annx

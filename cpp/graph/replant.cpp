@@ -46,6 +46,7 @@ std::size_t Graph::replant(const std::vector<Slot>& nodes, std::size_t rows, Scr
   Forest forest(rows);
   RowEdits edits(base_links());
   const auto commit = [&] {
+    reserve_ready(0);
     write(edits.ids(), edits.at(0), 1, gate);
     edits.clear();
   };

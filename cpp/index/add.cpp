@@ -120,9 +120,10 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
     slots[i] = i < reused ? free_[free_.size() - 1 - i] : static_cast<Slot>(end++);
   }
   store(input, slots, num_threads);
-  std::vector<Slot> fresh;
-  std::vector<std::pair<Slot, Slot>> twins;
+  std::vector<Slot> fresh, replaced;
+  Twins::Pairs twins;
   fresh.reserve(count);
+  replaced.reserve(count);
   for (const Slot slot : slots) {
     const Slot representative = twins_.intern(slot, kept().base());
     if (representative == slot) {
@@ -143,23 +144,26 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
       labels_.adopt(std::move(growth));
       batch = graph_.begin(fresh);
       free_.reserve(end);
+      twins_.make_room(twins);
     }
     parallel_for(fresh.size(), num_threads, [&](std::size_t i) {
       ScratchPool::Lease lease(scratch_);
       graph_.plan(batch, i, end, 0, *lease);
     });
+    // Only in a graph that a file left in pieces does its entry lead to no live node.
+    if (!fresh.empty() && batch.nodes[0].forward[0].empty() && live_nodes() > 0) {
+      graph_.hang_to(batch.nodes[0], lowest_alive());
+    }
+    // From here on nothing throws.
     graph_.link(batch, 0, num_threads, scratch_, gate_, [&] {
-      std::vector<Slot> replaced;
       for (const Label label : labels) {
         const std::optional<Slot> slot = labels_.find(label);
         if (!slot) continue;
         labels_.erase(*slot);
         replaced.push_back(*slot);
       }
-      for (const auto& [slot, representative] : twins) {
-        graph_.clear(slot);
-        twins_.add(slot, representative);
-      }
+      for (const auto& [slot, representative] : twins) graph_.clear(slot);
+      twins_.put(twins);
       for (std::size_t i = 0; i < count; ++i) labels_.assign(slots[i], labels[i]);
       size_ = end;
       ++epoch_;
@@ -171,6 +175,7 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
     {
       const std::lock_guard exclusive(gate_);
       graph_.abandon();
+      twins_.drop_room();
     }
     for (const Slot slot : fresh) twins_.forget(slot, kept().base());
     unfinished_ = false;
@@ -212,7 +217,7 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
   constexpr std::size_t kRound = 128;  // tasks: some 50 ms
   const auto between = [&](double done) { share(0.05 * done); };
   std::vector<Slot> fresh;
-  std::vector<std::pair<Slot, Slot>> twins;
+  Twins::Pairs twins;
   try {
     parallel_rounds(
         (count + kRows - 1) / kRows, num_threads, kRound, between, [&](std::size_t task) {
@@ -233,16 +238,18 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
     link_upper(fresh, num_threads, share);
     graph_.bulk(fresh, count, num_threads, scratch_, share);
     if (edges_) edges_->encode_all(vectors_, count, num_threads, [&](double) { share(1); });
+    LabelMap::Growth growth = labels_.prepare(count, !are_slots(labels, slots));
+    twins_.make_room(twins);
+    const std::lock_guard exclusive(gate_);
+    labels_.adopt(std::move(growth));
   } catch (...) {
     graph_.reset();
     twins_.clear();
     unfinished_ = false;
     throw;
   }
-  LabelMap::Growth growth = labels_.prepare(count, !are_slots(labels, slots));
   const std::lock_guard exclusive(gate_);
-  labels_.adopt(std::move(growth));
-  for (const auto& [slot, representative] : twins) twins_.add(slot, representative);
+  twins_.put(twins);
   for (const Slot slot : slots) labels_.assign(slot, labels[slot]);
   size_ = count;
   ++epoch_;
@@ -255,6 +262,7 @@ void Index::recover() {
   if (!unfinished_) return;
   const std::lock_guard exclusive(gate_);
   graph_.abandon();
+  twins_.drop_room();
   if (size_ == 0) graph_.reset();
   Twins::Table none;
   none.places.grow(64);

@@ -124,8 +124,12 @@ class Index final : private Forkable {
   void settle_twins() const;
   void settle_labels() const;
   void touch_all() const;
+  [[noreturn]] static void refuse_unlisted(Slot slot);
   Label label_of(Slot slot) const {
-    if (label_guard_) label_guard_->touch(slot * sizeof(Label), sizeof(Label));
+    if (label_guard_) {
+      label_guard_->touch(slot * sizeof(Label), sizeof(Label));
+      if (labels_[slot] == kNoLabel) refuse_unlisted(slot);
+    }
     return labels_[slot];
   }
 
@@ -158,6 +162,7 @@ class Index final : private Forkable {
   void vacate(const std::vector<Slot>& slots);
   void tidy(std::size_t num_threads, const std::function<void()>& poll);
   void purge(std::size_t num_threads, const std::function<void()>& poll);
+  Slot lowest_alive() const noexcept;  // of the nodes; kNoLink if there is none
   std::size_t live_nodes() const noexcept { return labels_.count() - twins_.count(); }
 
   // state.cpp
@@ -247,6 +252,7 @@ class Index final : private Forkable {
   std::size_t epoch_ = 1;
   // The writer is at work on what searches do not see. A child of fork clears up after it.
   bool unfinished_ = false;
+  bool lone_ = false;  // a dead node has no links
   mutable ScratchPool scratch_;
   // Of a mapped index: what it has not looked at yet.
   std::shared_ptr<const Guard> label_guard_;

@@ -1,4 +1,6 @@
 // An index whose arrays stay in a file: opened at once, and for reading alone.
+#include <string>
+
 #include "base/errors.h"
 #include "index/index.h"
 
@@ -58,11 +60,17 @@ void Index::map(MappedState&& state) {
   label_guard_ = state.labels;
 }
 
+// The list of removed rows was believed until a row's label was read.
+void Index::refuse_unlisted(Slot slot) {
+  throw FormatError("row " + std::to_string(slot) + ": was removed, and is not listed as such");
+}
+
 // Lookups that take time to make are made when they are first needed. No one else changes them.
 void Index::settle_twins() const {
   if (!label_guard_) return;
   std::call_once(twins_settled_, [this] {
     Twins& twins = const_cast<Twins&>(twins_);
+    twins.clear();  // what a call left that ran out of memory
     for (std::size_t i = 0; i < twin_pairs_.size(); i += 2) {
       twins.add(twin_pairs_[i], twin_pairs_[i + 1]);
     }

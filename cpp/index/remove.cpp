@@ -38,6 +38,9 @@ void Index::vacate(const std::vector<Slot>& slots) {
     } else {
       twins_.forget(slot, kept().base());
       graph_.bury(slot);
+      // Only a file that is not as it should be has such a node. A state cannot tell it from a free
+      // slot, whatever leads to it.
+      lone_ |= *graph_.links_of(slot) == kNoLink;
     }
   }
   if (free_.size() != before) std::sort(free_.begin(), free_.end(), std::greater());
@@ -64,6 +67,8 @@ void Index::remove(std::span<const Label> labels, std::size_t num_threads, const
     const std::lock_guard exclusive(gate_);
     free_.reserve(size_);
     std::vector<Slot> slots;
+    slots.reserve(kLabels);
+    // From here on nothing throws.
     for (const std::size_t end = std::min(labels.size(), at + kLabels); at < end; ++at) {
       slots.push_back(*labels_.find(labels[at]));
       labels_.erase(slots.back());
@@ -83,31 +88,37 @@ void Index::tidy(std::size_t num_threads, const std::function<void()>& poll) {
     graph_.reset();
     free_.clear();
     size_ = 0;
+    lone_ = false;
     ++epoch_;
     return;
   }
-  if (graph_.dead().count() > patience(live_nodes())) purge(num_threads, poll);
+  if (lone_ || graph_.dead().count() > patience(live_nodes())) purge(num_threads, poll);
+}
+
+Slot Index::lowest_alive() const noexcept {
+  for (std::size_t i = 0; i < size_; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    if (labels_.has(slot) && twins_.representative(slot) == slot) return slot;
+  }
+  return kNoLink;
 }
 
 void Index::purge(std::size_t num_threads, const std::function<void()>& poll) {
   std::vector<Slot> dead;
-  Slot alive = kNoLink;
   for (std::size_t i = 0; i < size_; ++i) {
     const auto slot = static_cast<Slot>(i);
-    if (graph_.dead().test(slot)) {
-      dead.push_back(slot);
-    } else if (alive == kNoLink && labels_.has(slot) && twins_.representative(slot) == slot) {
-      alive = slot;
-    }
+    if (graph_.dead().test(slot)) dead.push_back(slot);
   }
   if (dead.empty()) return;
   unfinished_ = true;
   try {
-    graph_.purge(dead, alive, size_, num_threads, scratch_, gate_, [&](double) { poll(); });
+    graph_.purge(dead, lowest_alive(), size_, num_threads, scratch_, gate_,
+                 [&](double) { poll(); });
   } catch (...) {
     unfinished_ = false;
     throw;
   }
+  lone_ = false;
   const std::lock_guard exclusive(gate_);
   free_.insert(free_.end(), dead.begin(), dead.end());
   std::sort(free_.begin(), free_.end(), std::greater());

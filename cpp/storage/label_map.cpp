@@ -139,6 +139,17 @@ void LabelMap::index() {
   rising_ = without_.empty();
   for (std::size_t i = 1; rising_ && i < slots_; ++i) rising_ = labels_[i - 1] < labels_[i];
   if (!rising_) adopt(prepare(slots_, true));
+  if (find(kNoLabel)) {
+    throw FormatError("row " + std::to_string(*find(kNoLabel)) +
+                      ": was removed, and is not listed as such");
+  }
+  if (rising_) return;
+  for (std::size_t i = 0; i < slots_; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    if (!without_.test(slot) && find(labels_[slot]) != slot) {
+      throw FormatError("label " + std::to_string(labels_[slot]) + " appears twice");
+    }
+  }
 }
 
 void LabelMap::clear() noexcept {

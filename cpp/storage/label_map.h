@@ -57,7 +57,7 @@ class LabelMap {
   // Forgets all labels; numbering goes on.
   void clear() noexcept;
   // Labels of someone else's, for reading alone, but for the slots that are `without`. find() takes
-  // index() first.
+  // index() first, which throws FormatError where two are equal or one is none.
   void borrow(std::span<const Label> labels, Bits without, std::shared_ptr<const void> owner);
   void index();
   // Numbers on from `label` at least.

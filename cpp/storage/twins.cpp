@@ -88,6 +88,35 @@ void Twins::add(Slot slot, Slot representative) {
   group.insert(std::upper_bound(group.begin(), group.end(), slot), slot);
 }
 
+void Twins::make_room(const Pairs& pairs) {
+  std::unordered_map<Slot, std::size_t> more;
+  for (const auto& [slot, representative] : pairs) {
+    ++more[representative];
+    room_.emplace(slot, representative);
+  }
+  representative_.reserve(representative_.size() + room_.size());
+  for (const auto& [representative, count] : more) {
+    std::vector<Slot>& group = groups_[representative];
+    // At least by half, so that rows that come one by one do not copy it each time.
+    const std::size_t wanted = group.size() + count;
+    if (wanted > group.capacity()) group.reserve(std::max(wanted, group.size() * 3 / 2));
+  }
+}
+
+void Twins::put(const Pairs& pairs) noexcept {
+  representative_.merge(room_);
+  for (const auto& [slot, representative] : pairs) {
+    std::vector<Slot>& group = groups_.find(representative)->second;
+    group.insert(std::upper_bound(group.begin(), group.end(), slot), slot);
+  }
+  room_.clear();
+}
+
+void Twins::drop_room() noexcept {
+  room_.clear();
+  std::erase_if(groups_, [](const auto& group) { return group.second.empty(); });
+}
+
 void Twins::remove(Slot slot) noexcept {
   const auto pair = representative_.find(slot);
   const auto group = groups_.find(pair->second);
@@ -108,6 +137,7 @@ Slot Twins::representative(Slot slot) const noexcept {
 }
 
 void Twins::clear() noexcept {
+  room_.clear();
   groups_.clear();
   representative_.clear();
   table_ = {};

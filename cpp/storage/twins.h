@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
@@ -36,6 +37,12 @@ class Twins {
   // --- Pairs. ---
 
   void add(Slot slot, Slot representative);
+  // Makes room for pairs, and then adds them without throwing. Nothing else may happen between,
+  // but for drop_room(), which gives it back.
+  using Pairs = std::vector<std::pair<Slot, Slot>>;
+  void make_room(const Pairs& pairs);
+  void put(const Pairs& pairs) noexcept;
+  void drop_room() noexcept;
   void remove(Slot slot) noexcept;
   bool empty() const noexcept { return representative_.empty(); }
   std::size_t count() const noexcept { return representative_.size(); }
@@ -56,6 +63,7 @@ class Twins {
   std::size_t pitch_;
   std::unordered_map<Slot, std::vector<Slot>> groups_;
   std::unordered_map<Slot, Slot> representative_;
+  std::unordered_map<Slot, Slot> room_;  // nodes on their way into it
   Table table_;
 };
 

@@ -61,7 +61,10 @@ class Vectors {
   const Space& space() const noexcept { return *space_; }
   // Bytes from one row to the next.
   std::size_t pitch() const noexcept { return pitch_; }
-  const std::byte* base() const noexcept { return rows_.data() + lead_; }
+  // Null without rows: nothing may be added to that.
+  const std::byte* base() const noexcept {
+    return rows_.data() == nullptr ? nullptr : rows_.data() + lead_;
+  }
   const std::byte* row(Slot slot) const noexcept { return base() + slot * pitch_; }
   std::byte* row(Slot slot) noexcept { return rows_.data() + lead_ + slot * pitch_; }
   const std::byte* lead(Slot slot) const noexcept { return rows_.data() + slot * pitch_; }

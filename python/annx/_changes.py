@@ -95,7 +95,8 @@ class Changeable(Described):
         Notes
         -----
         An error leaves the index as it was. An interrupt (Ctrl-C, or what `progress`
-        raises) keeps the rows finished so far, ``len(index)`` of them in all.
+        raises) or a `MemoryError` keeps the rows finished so far, ``len(index)`` of them in
+        all.
 
         Examples
         --------
@@ -266,12 +267,12 @@ class Changeable(Described):
         core = self._core
         try:
             yield
+            self._journal.record(kind, labels, rows)
         except BaseException as error:
             # An error of our own leaves everything as it was, unless the codec was changed.
             if not isinstance(error, AnnxError) or core is not self._core:
                 self._journal.give_up()
             raise
-        self._journal.record(kind, labels, rows)
 
     def _replay(self, change: Change) -> None:
         """Make a change that a log holds, with all the checks of a user's."""

@@ -70,7 +70,7 @@ def check_state(
 def check_arrays(config: Config, state: State, spanning: bool) -> None:
     """Do the same in NumPy."""
     n = len(state.rows)
-    removed = _check_labels(state.labels)
+    removed = check_labels(state.labels)
     free = removed & (state.links[:, 0] == NO_LINK)
     _check_rows(config, state, free)
     is_twin = _check_twins(config, state)
@@ -79,7 +79,7 @@ def check_arrays(config: Config, state: State, spanning: bool) -> None:
         _refuse(removed[state.twins[:, 1]], 0, "twin", "its representative was removed")
     outside = is_twin | free
     _check_level0(state.links, outside)
-    _check_tree(state.links)
+    _check_two_way(state.links)
     size = n
     for number, level in enumerate(state.levels, 1):
         _check_upper(number, level, size, outside if number == 1 else None)
@@ -90,8 +90,7 @@ def check_arrays(config: Config, state: State, spanning: bool) -> None:
         raise FormatError(f"entry: row {state.entry} is not in the graph")
     _check_seeds(state.seeds, n)
     _refuse(outside[state.seeds], 0, "seed", "not in the graph")
-    if spanning:
-        _check_spanning(state.links, ~(is_twin | removed))
+    _check_tree(state.links, ~(is_twin | removed) if spanning else None)
 
 
 def check_places(state: State, removed: NDArray[np.uint32]) -> None:
@@ -165,8 +164,14 @@ def _refuse(bad: NDArray[np.bool_], first: int, part: str, what: str) -> None:
         raise FormatError(f"{part} {first + row}: {what}")
 
 
-def _check_labels(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows were removed."""
+def check_labels(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows were removed.
+
+    Raises
+    ------
+    FormatError
+        All were, or a label comes twice.
+    """
     removed: NDArray[np.bool_] = labels == -1
     if len(labels) and removed.all():
         raise FormatError("labels: expected a row that was not removed, or none at all")
@@ -177,6 +182,8 @@ def _check_labels(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return removed
 
 
+# Damaged rows may hold anything, even signalling NaN.
+@np.errstate(invalid="ignore", over="ignore")
 def _check_rows(config: Config, state: State, free: NDArray[np.bool_]) -> None:
     if config.codec in SCALED:
         _check_codes(config, state.rows, free)
@@ -213,15 +220,13 @@ def _check_elements(
         if codec == "bf16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
         values = values.astype(np.float32, copy=False)
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.einsum("ij,ij->i", values, values)
+        squares = np.einsum("ij,ij->i", values, values)
         _refuse(~(squares <= _LARGEST_SQUARE), first, part, "not finite, or too long")
         if has_scale:
             scales = np.ascontiguousarray(block[:, scale_at:]).view(np.float32)[:, 0]
             bad = ~(np.isfinite(scales) & (scales > 0)) & used
             _refuse(bad, first, part, "scale is not positive")
-            with np.errstate(over="ignore"):
-                _check_unit(squares * scales * scales, squares, first, part)
+            _check_unit(squares * scales * scales, squares, first, part)
         elif unit:
             _check_unit(squares, used.astype(np.float32), first, part)
 
@@ -318,7 +323,7 @@ def _check_level0(links: NDArray[np.uint32], is_twin: NDArray[np.bool_]) -> None
         _refuse(used & lone[:, None], first, "links of row", "a twin has links")
 
 
-def _check_tree(links: NDArray[np.uint32]) -> None:
+def _check_two_way(links: NDArray[np.uint32]) -> None:
     """Every tree edge must be one from both of its ends."""
     parts = [np.empty(0, np.uint64)]
     for first, block in _blocks(links):
@@ -344,11 +349,18 @@ def components(n: int, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
             least = least[least]
 
 
-def _check_spanning(links: NDArray[np.uint32], alive: NDArray[np.bool_]) -> None:
+def _check_tree(links: NDArray[np.uint32], alive: NDArray[np.bool_] | None) -> None:
+    """Tree edges form no ring, so that whoever looks for room in a tree finds some.
+
+    They lead to all of `alive`, if given.
+    """
     tree = (links != NO_LINK) & ((links & TREE_FLAG) != 0)
     starts, columns = np.nonzero(tree)
     roots = components(len(links), starts, links[starts, columns] & SLOT_MASK)
-    if alive.any():
+    # A tree has one edge less than nodes; each edge is here from both of its ends.
+    if len(starts) // 2 != len(links) - len(np.unique(roots)):
+        raise FormatError("links: tree edges form a ring")
+    if alive is not None and alive.any():
         lost = alive & (roots != roots[np.argmax(alive)])
         _refuse(lost, 0, "links of row", "cut off: no tree edges lead there")
 

@@ -268,12 +268,22 @@ def read(source: Source, verify: str, num_threads: int | None) -> Stored:
     stored = assemble(head, {name: array for name, (array, _) in found.items()})
     check_state(head.config, stored.state, spanning=full, num_threads=num_threads)
     state = stored.state
-    if not np.array_equal(_removed(state), found["removed"][0]):
-        raise FormatError("section 'removed': labels and links say otherwise")
+    refuse_unlisted(state, found["removed"][0])
     if _was_removed_from(state) != head.removed:
         raise FormatError("feature flag 1 and the rows disagree about whether some were removed")
     tail = _log.without_records(source.read(0, head.length), head)
     return replace(stored, tail=_log.read(source, tail, head.config))
+
+
+def refuse_unlisted(state: State, removed: NDArray[np.uint32]) -> None:
+    """Refuse another list of removed rows than labels and links make.
+
+    Raises
+    ------
+    FormatError
+    """
+    if not np.array_equal(_removed(state), removed):
+        raise FormatError("section 'removed': labels and links say otherwise")
 
 
 def refuse_holes(source: Source, head: Head) -> None:

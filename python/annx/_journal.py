@@ -76,9 +76,13 @@ class Journal:
             if self._bytes + size > self._limit:
                 self._give_up()
             elif self.complete:
-                copies = [None if part is None else part.copy() for part in (labels, rows)]
-                self._changes.append(Change(kind, *copies))
-                self._bytes += size
+                try:
+                    copies = [None if part is None else part.copy() for part in (labels, rows)]
+                    self._changes.append(Change(kind, *copies))
+                    self._bytes += size
+                except MemoryError:
+                    # The change is made; the next save writes everything.
+                    self._give_up()
 
     def give_up(self) -> None:
         """Forget everything: there are changes that are not known, or too many."""

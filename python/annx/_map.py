@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 from annx import _log, _sums
 from annx._backends import select
 from annx._backends.base import Mapped
-from annx._check import check_ends, check_places
+from annx._check import check_ends, check_labels, check_places
 from annx._format import (
     Stored,
     assemble,
@@ -18,6 +19,7 @@ from annx._format import (
     read_head,
     refuse_damage,
     refuse_holes,
+    refuse_unlisted,
     sums_of,
 )
 from annx._journal import SETTINGS
@@ -57,6 +59,15 @@ def load(
     return from_file(path, lambda fd: _map(fd, os.fspath(path), verify, num_threads))
 
 
+def _mapped(descriptor: int, size: int, access: int) -> memoryview:
+    try:
+        return memoryview(mmap.mmap(descriptor, size, access=access) if size else b"")
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError(f"no room to map {size} bytes") from None
+        raise
+
+
 def _map(
     descriptor: int, name: str, verify: str | None, num_threads: int | None
 ) -> tuple[Stored, Mapped]:
@@ -65,7 +76,7 @@ def _map(
     native = select.backend().name == "native"
     access = mmap.ACCESS_READ if native else mmap.ACCESS_COPY
     size = os.fstat(descriptor).st_size
-    source = Bytes(memoryview(mmap.mmap(descriptor, size, access=access) if size else b""), 1)
+    source = Bytes(_mapped(descriptor, size, access), 1)
     if verify is not None:
         read(source, verify, num_threads)
     head = read_head(source)
@@ -94,6 +105,8 @@ def _map(
                 got = _sums.of_blocks(arrays[section.name], num_threads)
                 refuse_damage(section, got, sums[section.name])
             check_ends(stored.state)
+            check_labels(stored.state.labels)
+            refuse_unlisted(stored.state, arrays["removed"])
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from None
 

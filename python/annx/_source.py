@@ -86,13 +86,16 @@ class File:
                 found[first : first + _PIECE // _sums.BLOCK] = _sums.of_blocks(part, 1)
 
         starts = range(0, section.length, _PIECE)
-        if len(starts) <= 1 or self._num_threads == 1:
-            for start in starts:
-                piece(start)
-        else:
-            with ThreadPoolExecutor(min(self._num_threads, len(starts))) as pool:
-                for _ in pool.map(piece, starts):
-                    pass
+        if len(starts) > 1 and self._num_threads > 1:
+            try:
+                with ThreadPoolExecutor(min(self._num_threads, len(starts))) as pool:
+                    for _ in pool.map(piece, starts):
+                        pass
+                starts = range(0)
+            except RuntimeError:  # no room for the stack of a thread
+                pass
+        for start in starts:
+            piece(start)
         return array, found if sums else None
 
     def _fill(self, content: NDArray[np.uint8], offset: int) -> int:

@@ -204,6 +204,27 @@ def test_links_out_of_range_under_right_checksums(engine, rng, tmp_path):
             mapped.search(x[:10], k=3)
 
 
+def test_labels_that_contradict_the_rest(engine, rng, tmp_path):
+    """A map does not read them until they are needed; all of them, for a look-up by label."""
+    path = tmp_path / "i.annx"
+    for removed in (0, 100):
+        _, x = saved(path, rng, removed=removed)
+        data = path.read_bytes()
+        start, stop = sections(data)["labels"]
+        for label, match in ((None, "appears twice"), (-1, "removed")):
+            damaged = bytearray(data)
+            labels = np.frombuffer(damaged, np.int64, (stop - start) // 8, start)
+            slots = np.flatnonzero(labels != -1)
+            labels[slots[3]] = labels[slots[5]] if label is None else label
+            known = labels[slots[5]]
+            path.write_bytes(repaired(bytes(damaged)))
+            with pytest.raises(FormatError, match=match):
+                annx.load(path, mmap=True).get([known])
+        # The last file, where a hit has no label.
+        with pytest.raises(FormatError, match="removed"):
+            annx.load(path, mmap=True).exact_search(x[:1], k=len(slots))
+
+
 def test_what_is_small_is_verified_at_once(engine, rng, tmp_path):
     path = tmp_path / "i.annx"
     _, x = saved(path, rng, removed=100)

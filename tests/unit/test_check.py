@@ -40,6 +40,12 @@ def free(row, content=0):
     return apply
 
 
+def ring(state):
+    """Join the ends of a tree that is a path."""
+    for row, other in ((0, 4), (4, 0)):
+        state.links[row, np.argmax(state.links[row] == NO_LINK)] = other | TREE_FLAG
+
+
 HOSTILE = {
     "label_twice": (change(lambda s: s.labels, 2, 5), "label 5 appears twice"),
     "removed_twin": (change(lambda s: s.labels, 5, -1), "row 5: a free slot is not zero"),
@@ -55,6 +61,7 @@ HOSTILE = {
     "twin_links": (change(links_of, (5, 0), 1), "links of row 5: a twin has links"),
     "tree_one_way": (change(links_of, (2, 2), 0 | TREE_FLAG), "row .: a tree edge leads one way"),
     "tree_unflagged": (change(links_of, (2, 0), 1), "a tree edge leads one way"),
+    "tree_ring": (ring, "links: tree edges form a ring"),
     "row_nan": (change(lambda s: s.rows.view(np.float32), (1, 0), np.nan), "row 1: not finite"),
     "row_inf": (change(lambda s: s.rows.view(np.float32), (1, 0), np.inf), "row 1: not finite"),
     "row_long": (change(lambda s: s.rows.view(np.float32), (1, 0), 1e30), "row 1: not finite"),
