@@ -139,3 +139,25 @@ def test_ids_get_new_rows_after_they_were_deleted(tmp_path):
         compare(collection, batch)
         with collection._view.snapshot() as snapshot:
             assert min(snapshot.rows_of(["d0", "d1", "d2"]).values()) > 3
+
+
+def test_a_relative_path_is_that_of_its_moment(tmp_path, monkeypatch):
+    """A program that changes its directory keeps writing to the collection that it opened."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with (
+        annx.Collection.open("here", dim=DIM, sparse="s", durability="none") as collection,
+        annx.Collection.open("here", read_only=True) as reader,
+    ):
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert collection.path == tmp_path / "here"
+        batch = documents(0, 50)
+        collection.upsert(batch)
+        assert len(reader) == 50
+        collection.checkpoint()
+        collection.delete("d0")
+        collection.compact()
+        assert collection.stats().parts["vector:vector"].bytes > 0
+    assert not list((tmp_path / "elsewhere").iterdir())
+    with opened(tmp_path / "here") as collection:
+        compare(collection, batch[1:])

@@ -145,7 +145,7 @@ class Collection(Transferable, Searchable):
         wanted = _schema.wanted(
             dim, metric, codec, vectors, text, sparse, embed, embed_from, stored
         )
-        folder = Path(path)
+        folder = Path(path).absolute()  # os.chdir moves no collection
         store = open_store(folder, wanted, durability, read_only, num_threads)
         try:
             embedder = Embedder(store.records.schema, embed)
@@ -156,7 +156,7 @@ class Collection(Transferable, Searchable):
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder, as an absolute path."""
         return self._path
 
     @property
