@@ -6,7 +6,7 @@ import math
 import threading
 from collections import Counter
 from contextlib import ExitStack
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from filter_samples import DATES, FIELDS, NUMBERS, TEXTS, documents, expressions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annx.errors import CapacityError, FilterError, ParameterError
+from annx.errors import CapacityError, FilterError, ParameterError, StorageError
 from annx.filters import Columns, F, parse
 from annx.filters._column import Column
 from annx.filters._values import flatten, kind_of, values_at
@@ -309,6 +309,26 @@ def test_a_filter_fills_the_columns_that_it_asks_for_alone(monkeypatch):
     # k1: once more. k3: filled for the first time, so there is nothing to clear. k2: cleared.
     assert touched == {"put": 4, "clear": 2}
     assert Columns.from_bytes(columns.to_bytes()).fields == columns.fields == columns.fields
+
+
+def test_a_call_that_was_broken_off_is_not_built_upon(monkeypatch):
+    columns = Columns()
+    columns.upsert([0, 1], [{"a": 1}, {"a": 2}])
+    with pytest.raises(FilterError):
+        columns.mask({"a": {"$no": 1}})
+    assert columns.count({"a": 1}) == 1 and not columns.torn
+    columns.upsert([2], [{"a": 3}])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Column, "put", Mock(side_effect=KeyboardInterrupt))
+        columns.count({"a": 1})
+    assert columns.torn
+    for call in (lambda: columns.count({"a": 1}), lambda: columns.remove([0]), columns.to_bytes):
+        with pytest.raises(StorageError, match="halfway"):
+            call()
+    columns.clear()
+    assert len(columns) == 0 and not columns.torn
+    columns.upsert([0], [{"a": 1}])
+    assert columns.count({"a": 1}) == 1
 
 
 def test_notes_that_wait_are_bounded(monkeypatch):

@@ -50,6 +50,11 @@ class FilterColumns:
         return self._file.damaged
 
     @property
+    def torn(self) -> bool:
+        """Whether an interrupted call left the columns halfway."""
+        return self.columns.torn
+
+    @property
     def sequence(self) -> int:
         """The last change that the file reflects."""
         return self._durable

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from annx.errors import CapacityError, FilterError, ParameterError
 from annx.filters import _bytes, _read
 from annx.filters._cache import MaskCache
+from annx.filters._care import Care
 from annx.filters._cells import Bools, Ints, grown
 from annx.filters._clauses import Clause, reads_all
 from annx.filters._evaluate import evaluate
@@ -62,22 +63,28 @@ class Columns:
         self._extent = 0
         self._cache = MaskCache()
         self._lock = RLock()
+        self._care = Care()
 
     def __len__(self) -> int:
         """Number of rows that hold a document."""
-        with self._lock:
+        with self._lock, self._care:
             return int(np.count_nonzero(self._live[: self._extent]))
+
+    @property
+    def torn(self) -> bool:
+        """Whether Ctrl-C or a lack of memory ended a call halfway: only `clear` is of use then."""
+        return self._care.torn
 
     @property
     def fields(self) -> list[str]:
         """Names of the fields that were ever seen, in order."""
-        with self._lock:
+        with self._lock, self._care:
             return self._fields.names()
 
     @property
     def live(self) -> Bools:
         """Which rows hold a document: bool of shape (last row + 1,)."""
-        with self._lock:
+        with self._lock, self._care:
             return self._live[: self._extent].copy()
 
     @property
@@ -87,7 +94,7 @@ class Columns:
 
     def memory(self) -> dict[str, int]:
         """Return bytes of memory by part: each field, ``"$rows"`` and ``"$cache"``."""
-        with self._lock:
+        with self._lock, self._care:
             columns = self._fields.all()
             parts = {name: column.nbytes for name, column in sorted(columns.items())}
             return {**parts, "$rows": self._live.nbytes, "$cache": self._cache.nbytes}
@@ -117,7 +124,7 @@ class Columns:
             if not isinstance(document, Mapping):
                 raise ParameterError(f"expected a mapping, got {type(document).__name__}")
         seen = [flatten(self._without_skipped(document)) for document in documents]
-        with self._lock:
+        with self._lock, self._care:
             if not len(numbers):
                 return
             self._extent = max(self._extent, int(numbers.max()) + 1)
@@ -144,7 +151,7 @@ class Columns:
             As `upsert`.
         """
         numbers = _rows(rows)
-        with self._lock:
+        with self._lock, self._care:
             numbers = numbers[numbers < self._extent]
             numbers = numbers[self._live[numbers]]
             self._live[numbers] = False
@@ -154,6 +161,8 @@ class Columns:
     def clear(self) -> None:
         """Forget all documents."""
         with self._lock:
+            self._care.torn = False
+        with self._lock, self._care:
             self._fields.clear()
             self._cache.clear()
             self._live, self._extent = np.empty(0, np.bool_), 0
@@ -176,7 +185,7 @@ class Columns:
             It is no filter, or asks for a field that is skipped.
         """
         tree = parse(expression)
-        with self._lock:
+        with self._lock, self._care:
             self._check_fields(tree)
             out = self._mask(tree)
             return np.logical_and(out, self._live[: self._extent], out=out)
@@ -286,7 +295,7 @@ class Columns:
         """
         if limit is not None and (isinstance(limit, bool) or limit < 0):
             raise ParameterError(f"expected a limit that is not negative, got {limit!r}")
-        with self._lock:
+        with self._lock, self._care:
             column = self._fields.get(self._checked(field))
             live = self._live[: self._extent]
             if allowed is None:
@@ -322,7 +331,7 @@ class Columns:
             The field is skipped.
         """
         numbers = _rows(rows)
-        with self._lock:
+        with self._lock, self._care:
             column = self._fields.get(self._checked(field))
             return [None] * len(numbers) if column is None else _read.values(column, numbers)
 
@@ -347,7 +356,7 @@ class Columns:
             The field is skipped.
         """
         numbers = _rows(rows)
-        with self._lock:
+        with self._lock, self._care:
             column = self._fields.get(self._checked(field))
             if column is None:
                 return np.full(len(numbers), np.nan)
@@ -355,7 +364,7 @@ class Columns:
 
     def to_bytes(self) -> bytes:
         """Return all as bytes for `from_bytes`; the same documents need not give the same."""
-        with self._lock:
+        with self._lock, self._care:
             return _bytes.pack(self._fields.all(), self._live[: self._extent], self._skip)
 
     @classmethod
