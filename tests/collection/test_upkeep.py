@@ -108,6 +108,18 @@ def test_stats_say_what_there_is(tmp_path):
         assert stats.bytes in (on_disk, on_disk - shared)
 
 
+def test_what_a_search_has_made_durable_does_not_lag(tmp_path):
+    pytest.importorskip("tantivy")
+    with opened(tmp_path, text="title", durability="none") as collection:
+        collection.upsert([{"id": "a", "title": "red"}])
+        assert collection.stats().parts["text"].lag == 1
+        collection.search("red")
+        stats = collection.stats()
+        assert stats.parts["text"].sequence == stats.sequence and stats.parts["text"].lag == 0
+        collection.upsert([{"id": "b", "title": "red"}])
+        assert collection.stats().parts["text"].lag > 0
+
+
 def test_compact_gives_space_back(tmp_path):
     with opened(tmp_path, dim=DIM, durability="none") as collection:
         collection.upsert({**each, "text": "x" * 2000} for each in documents(0, 1000))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
+from annx import _validate
 from annx._extra import extra
 from annx.collection._columns import FilterColumns
 from annx.collection._derived import Derived
+from annx.collection._embed import Embedder
 from annx.collection._keywords import Keywords
 from annx.collection._lock import WriterLock
 from annx.collection._records import Records
@@ -31,13 +34,16 @@ def open_store(
     MissingCollectionError, MissingExtraError, SchemaError, LockedError, StorageError
     """
     path = folder / RECORDS
-    exists = path.exists()
+    try:
+        exists = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise StorageError(error.errno, f"cannot open {folder}: {error.strerror}") from error
     schema = wanted.create()
     if not exists:
         if read_only or schema is None:
             hint = "" if read_only else "; give dim, vectors, text or sparse to create one"
             raise MissingCollectionError(errno.ENOENT, f"no collection at {folder}{hint}")
-        _check_new(schema)
+        _check_new(schema, wanted.embed, num_threads)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -64,8 +70,10 @@ def open_store(
         raise
 
 
-def _check_new(schema: Schema) -> None:
+def _check_new(schema: Schema, embed: Any, num_threads: int | None) -> None:
     """Refuse what could not be opened, before there is a folder."""
+    Embedder(schema, embed)
+    _validate.threads(num_threads, None, 1)
     if schema.text:
         with extra("text"):
             import tantivy  # noqa: F401

@@ -266,7 +266,11 @@ class Store:
 
     def lag(self) -> dict[str, int]:
         """Changes that each part holds beyond its durable form."""
-        return dict(self._lag)
+        # A search lets the keyword index become durable by itself.
+        return {
+            name: 0 if self.parts[name].sequence == self.sequence else behind
+            for name, behind in self._lag.items()
+        }
 
     # Closing
 

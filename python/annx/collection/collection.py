@@ -16,6 +16,7 @@ from annx.collection._sqlite import DURABILITY
 from annx.collection._stats import Stats
 from annx.collection._transfer import Transferable
 from annx.collection._view import View
+from annx.errors import ParameterError
 
 
 class Collection(Transferable, Searchable):
@@ -145,6 +146,8 @@ class Collection(Transferable, Searchable):
         wanted = _schema.wanted(
             dim, metric, codec, vectors, text, sparse, embed, embed_from, stored
         )
+        if isinstance(path, str) and (not path or "\0" in path):
+            raise ParameterError(f"expected the path of a folder, got {path!r}")
         folder = Path(path).absolute()  # os.chdir moves no collection
         store = open_store(folder, wanted, durability, read_only, num_threads)
         try:
