@@ -133,6 +133,21 @@ def test_pages_are_stable_under_writes(tmp_path, rng):
         assert untouched <= set(shown)
 
 
+def test_a_document_comes_once_for_as_long_as_it_is_there(tmp_path):
+    with Collection.open(tmp_path, text="t") as docs:
+        docs.upsert({"id": f"d{n}", "t": "red", "n": n} for n in range(6))
+        first = docs.search("red", k=2)
+        assert first.ids == ["d0", "d1"]
+        docs.upsert([{"id": "d0", "t": "red red", "n": 100}])  # replaced
+        docs.update({"id": "d4", "n": 104})  # not shown yet
+        docs.delete("d1")
+        docs.upsert([{"id": "d1", "t": "red", "n": 101}])  # a new document
+        docs.delete("d3")
+        rest = docs.search("red", k=20, cursor=first.cursor)
+        assert rest.ids == ["d2", "d4", "d5", "d1"]
+        assert [hit["n"] for hit in rest] == [2, 104, 5, 101]
+
+
 def test_cursors_are_refused_when_damaged_or_anothers(jobs, queries):
     cursor = jobs.search(**queries, k=5).cursor
     assert jobs.search(**queries, k=50, cursor=cursor)

@@ -104,9 +104,10 @@ optional
         highlight : bool, sequence of str, or Highlight, optional
             Give snippets of text fields with the words that were found.
         cursor : str, optional
-            ``hits.cursor`` of the page before. All else but `k` must be the same. No document
-            comes twice, and one that is there throughout comes on some page, whatever is written
-            between pages.
+            ``hits.cursor`` of the page before. All else but `k` must be the same. Whatever is
+            written between pages, a document that was shown does not come again, and one that is
+            there throughout comes on some page. An id that was deleted and inserted again is a
+            new document.
         vectors : bool
             Give documents with their vectors.
 
