@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,26 @@ def _parts(
     folder: Path, schema: Schema, read_only: bool, num_threads: int | None
 ) -> dict[str, Derived]:
     """Make the derived parts: ``"columns"``, ``"vector:NAME"`` and so on."""
-    parts: dict[str, Derived] = {"columns": FilterColumns(folder, schema, read_only=read_only)}
-    for n, (name, field) in enumerate(schema.vectors.items()):
-        parts[f"vector:{name}"] = VectorIndex(
-            folder, f"vector-{n}", name, field, read_only=read_only, num_threads=num_threads
-        )
-    for n, name in enumerate(schema.sparse):
-        parts[f"sparse:{name}"] = SparseIndex(folder, f"sparse-{n}", name, read_only=read_only)
-    if schema.text:
-        parts["text"] = Keywords(folder / "text", schema.text, read_only=read_only)
-    return parts
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        # What takes the longest, beside the rest.
+        vectors = {
+            f"vector:{name}": pool.submit(
+                VectorIndex,
+                folder,
+                f"vector-{n}",
+                name,
+                field,
+                read_only=read_only,
+                num_threads=num_threads,
+            )
+            for n, (name, field) in enumerate(schema.vectors.items())
+        }
+        columns = FilterColumns(folder, schema, read_only=read_only)
+        others: dict[str, Derived] = {
+            f"sparse:{name}": SparseIndex(folder, f"sparse-{n}", name, read_only=read_only)
+            for n, name in enumerate(schema.sparse)
+        }
+        if schema.text:
+            others["text"] = Keywords(folder / "text", schema.text, read_only=read_only)
+        loaded = {name: future.result() for name, future in vectors.items()}
+        return {"columns": columns, **loaded, **others}
