@@ -363,9 +363,13 @@ class Columns:
             return _read.numbers(column, numbers)
 
     def to_bytes(self) -> bytes:
-        """Return all as bytes for `from_bytes`; the same documents need not give the same."""
+        """Return all as bytes for `from_bytes`; the same documents need not give the same.
+
+        Fields that no document has any more are left out.
+        """
         with self._lock, self._care:
-            return _bytes.pack(self._fields.all(), self._live[: self._extent], self._skip)
+            held = {name: column for name, column in self._fields.all().items() if column.held}
+            return _bytes.pack(held, self._live[: self._extent], self._skip)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Columns:
