@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,23 @@ def number(value: Any, name: str) -> float:
     if result != result:
         raise ParameterError(f"{name} must be a number, got NaN")
     return result
+
+
+def names(value: Any, name: str) -> list[str]:
+    """Return names that were given as one str or several.
+
+    Raises
+    ------
+    ParameterError
+    """
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, Iterable):
+        raise ParameterError(f"expected {name} as names of fields, got {value!r}")
+    found = list(given)
+    for each in found:
+        if not isinstance(each, str):
+            raise ParameterError(f"expected {name} as names of fields, got {each!r}")
+    return found
 
 
 def choice(value: Any, name: str, choices: tuple[str, ...]) -> str:

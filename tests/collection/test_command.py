@@ -53,8 +53,11 @@ def test_from_files_to_answers(tmp_path, folder):
 
 
 def test_mistakes_are_one_line(tmp_path, folder):
+    np.save(tmp_path / "empty.npy", np.empty((0, 2)))
     for words in (
         ("info", tmp_path / "none"),
+        ("search", folder, "--vector", tmp_path / "in.jsonl"),
+        ("search", folder, "--vector", tmp_path / "empty.npy"),
         ("search", folder, "--filter", "{"),
         ("search", folder, "--filter", "[]"),
         ("import", folder, tmp_path / "in.jsonl"),  # no id

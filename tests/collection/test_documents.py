@@ -243,12 +243,46 @@ def test_schema_is_fixed(tmp_path):
         {"dim": 2, "sparse": ["s", "s"]},
         {"dim": 2, "embed": len},
         {"dim": 12, "metric": "hamming"},
+        {"dim": 2, "stored": 5},
+        {"dim": 2, "text": "a", "embed": len, "embed_from": 5},
+        {"text": {"a": "en"}},
+        {"vectors": {"v": 3}},
+        {"dim": 2, "text": "a", "embed": {"no": len}},
     ],
 )
 def test_settings_that_make_no_collection(tmp_path, settings):
-    with pytest.raises(annx.SchemaError):
+    with pytest.raises(annx.SchemaError) as caught:
         annx.Collection.open(tmp_path / "new", **settings)
+    assert "annx.collection" not in str(caught.value) and "__init__" not in str(caught.value)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"num_threads": 0}, {"num_threads": "2"}, {"text": "a", "embed": 5}]
+)
+def test_arguments_that_make_no_collection(tmp_path, arguments):
+    """Though none of them is kept with it."""
+    with pytest.raises(annx.ParameterError):
+        annx.Collection.open(tmp_path / "new", dim=2, **arguments)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [("", annx.ParameterError), ("a\0b", annx.ParameterError), ("a" * 300, annx.StorageError)],
+)
+def test_paths_that_name_no_folder(tmp_path, monkeypatch, path, error):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error):
+        annx.Collection.open(path, dim=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_may_be_numpys_numbers(tmp_path):
+    field = {"dim": np.int64(2), "M": np.int32(8), "seed": np.uint8(3)}
+    for _ in range(2):
+        with opened(tmp_path, vectors={"v": field}) as collection:
+            assert collection.schema.vectors["v"] == VectorField(2, M=8, seed=3)
 
 
 def test_stored_keys_come_back_and_are_not_filtered_by(tmp_path):

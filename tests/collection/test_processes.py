@@ -124,7 +124,11 @@ def test_a_reader_changes_nothing(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning",
+    # Of JAX, which bm25s imports where it is installed.
+    "ignore:os.fork:RuntimeWarning",
+)
 def test_after_a_fork_the_child_opens_again(tmp_path):
     with opened(tmp_path, dim=DIM) as collection:
         collection.upsert([document(0)])

@@ -134,6 +134,12 @@ def test_files_that_cannot_be_read(tmp_path, source):
         source.import_file(tmp_path / "x.jsonl", format="csv")
     with pytest.raises(annx.ParameterError):
         source.import_file(tmp_path / "x.jsonl", rename={"a": 1})
+    whole = gzip.compress(b'{"id": "a"}\n' * 1000)
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-20])
+    (tmp_path / "flip.jsonl.gz").write_bytes(whole[:20] + b"\xff" + whole[21:])
+    for name in ("cut.jsonl.gz", "flip.jsonl.gz"):
+        with pytest.raises(OSError, match=name):
+            source.import_file(tmp_path / name)
     (tmp_path / "junk.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(OSError):
         source.import_file(tmp_path / "junk.jsonl.gz")

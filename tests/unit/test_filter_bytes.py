@@ -67,6 +67,20 @@ def test_the_same_again():
     assert Columns.from_bytes(Columns().to_bytes()).mask({}).tolist() == []
 
 
+def test_fields_that_no_document_has_any_more_are_left_out():
+    columns = Columns()
+    columns.upsert([0, 1], [{f"k{i}": [i, "x"][: i % 3] for i in range(100)}, {"a": [1, 2]}])
+    columns.upsert([0], [{"b": True}])
+    columns.upsert([2], [{"a": 3, "c": 1}])
+    assert columns.count({"c": 1}) == 1
+    columns.remove([2])
+    again = Columns.from_bytes(columns.to_bytes())
+    assert again.fields == ["a", "b"]
+    assert again.values("a", [0, 1, 2]) == [None, [1, 2], None]
+    again.upsert([2], [{"c": 2}])
+    assert again.select({"c": 2}).tolist() == [2]
+
+
 def test_every_truncation_and_flipped_bit_is_found():
     data = sample().to_bytes()
     for size in [*range(0, len(data), 97), len(data) - 1]:

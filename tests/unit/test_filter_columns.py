@@ -6,7 +6,7 @@ import math
 import threading
 from collections import Counter
 from contextlib import ExitStack
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -14,14 +14,15 @@ from filter_samples import DATES, FIELDS, NUMBERS, TEXTS, documents, expressions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annx.errors import CapacityError, FilterError, ParameterError
+from annx.errors import CapacityError, FilterError, ParameterError, StorageError
 from annx.filters import Columns, F, parse
+from annx.filters._column import Column
 from annx.filters._values import flatten, kind_of, values_at
 
 #: Bounds that decide when columns reorganise; at these values they do so all the time.
 TIGHT = {
     "annx.filters._columns._CACHED_ROWS": 0,
-    "annx.filters._columns._PENDING": 3,
+    "annx.filters._fields._PENDING": 3,
     "annx.filters._column._FEW": 1,
     "annx.filters._column._CHANGES": 6,
     "annx.filters._column._RARE": 2,
@@ -282,6 +283,65 @@ def test_ten_thousand_fields_take_memory_for_what_they_hold():
     assert columns.select({"k77": {"$exists": False}, "a": 1}).tolist() == list(range(2, 30_000))
     # A cell for each row of each field would be 2.7 GB.
     assert columns.nbytes < 32e6
+
+
+def test_a_filter_fills_the_columns_that_it_asks_for_alone(monkeypatch):
+    """Documents may have ten thousand keys, and change between filters."""
+    touched = Counter()
+    for method in ("put", "clear"):
+        whole = getattr(Column, method)
+
+        def counted(self, *arguments, whole=whole, method=method):
+            touched[method] += 1
+            whole(self, *arguments)
+
+        monkeypatch.setattr(Column, method, counted)
+    columns = Columns()
+    columns.upsert(np.arange(3), [{f"k{i}": i for i in range(1000)}] * 3)
+    assert columns.count({"k1": 1, "k2": 2}) == 3
+    assert touched == {"put": 2}
+    columns.upsert([1], [{"k1": 5}])
+    columns.remove([0])
+    for _ in range(3):
+        assert columns.select(F("k1") >= 1).tolist() == [1, 2]
+        assert columns.select({"k3": 3}).tolist() == [2]
+        assert columns.values("k2", [0, 1, 2]) == [None, None, 2]
+    # k1: once more. k3: filled for the first time, so there is nothing to clear. k2: cleared.
+    assert touched == {"put": 4, "clear": 2}
+    assert Columns.from_bytes(columns.to_bytes()).fields == columns.fields == columns.fields
+
+
+def test_a_call_that_was_broken_off_is_not_built_upon(monkeypatch):
+    columns = Columns()
+    columns.upsert([0, 1], [{"a": 1}, {"a": 2}])
+    with pytest.raises(FilterError):
+        columns.mask({"a": {"$no": 1}})
+    assert columns.count({"a": 1}) == 1 and not columns.torn
+    columns.upsert([2], [{"a": 3}])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Column, "put", Mock(side_effect=KeyboardInterrupt))
+        columns.count({"a": 1})
+    assert columns.torn
+    for call in (lambda: columns.count({"a": 1}), lambda: columns.remove([0]), columns.to_bytes):
+        with pytest.raises(StorageError, match="halfway"):
+            call()
+    columns.clear()
+    assert len(columns) == 0 and not columns.torn
+    columns.upsert([0], [{"a": 1}])
+    assert columns.count({"a": 1}) == 1
+
+
+def test_notes_that_wait_are_bounded(monkeypatch):
+    """By their number and by their values: a document may be large, and change often."""
+    monkeypatch.setattr("annx.filters._fields._PENDING", 50)
+    monkeypatch.setattr("annx.filters._fields._PENDING_VALUES", 400)
+    columns = Columns()
+    for row in range(300):
+        columns.upsert([row % 7], [{"a": [row, row + 1], "b": "x"}])
+        assert len(columns._fields._notes) < 50
+    columns.upsert([0], [{"a": list(range(400))}])
+    assert not columns._fields._notes
+    assert columns.select({"a": 299}).tolist() == [0, 298 % 7, 299 % 7]
 
 
 def test_values_that_no_row_has_any_more_take_no_memory():

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 import annx
 from annx.cli import _options, _output
@@ -87,6 +88,16 @@ def export(folder: Path, file: Path, filter_json: str | None, no_vectors: bool) 
     _output.echo(f"{file}: {done:,} documents")
 
 
+def _query(file: Path) -> NDArray[Any]:
+    try:
+        rows = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ParameterError(f"{file}: expected an .npy file: {error}") from None
+    if not isinstance(rows, np.ndarray) or rows.ndim not in (1, 2) or not rows.size:
+        raise ParameterError(f"{file}: expected one row or more in an .npy file")
+    return rows if rows.ndim == 1 else np.asarray(rows[0])
+
+
 @collection.command("search")
 @click.argument("folder", type=_folder)
 @click.argument("words", required=False)
@@ -113,8 +124,7 @@ def search(
     """
     query = None
     if vector is not None:
-        rows = np.load(vector, allow_pickle=False)
-        query = rows if rows.ndim == 1 else rows[0]
+        query = _query(vector)
     with annx.Collection.open(folder, read_only=True) as opened:
         hits = opened.search(words, vector=query, k=k, filter=_object(filter_json, "--filter"))
     for rank, hit in enumerate(hits, 1):

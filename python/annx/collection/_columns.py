@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from annx import _atomic
-from annx.collection._derived import Change, SequencedFile
+from annx.collection._derived import Change, FilePart, SequencedFile
 from annx.collection._schema import Schema
 from annx.errors import FormatError
 from annx.filters import Columns
 
 
-class FilterColumns:
+class FilterColumns(FilePart):
     """`annx.filters.Columns` under the rows of the records.
 
     Parameters
@@ -27,10 +26,9 @@ class FilterColumns:
     def __init__(self, folder: Path, schema: Schema, *, read_only: bool = False) -> None:
         # Texts are what keyword search is for: as columns they would take their size again.
         self._skip = frozenset((*schema.text, *schema.special, *schema.stored))
-        self._file = SequencedFile(folder, "columns", "bin", read_only=read_only)
-        loaded = self._file.load(self._read)
-        self._durable, self.columns = (0, Columns(self._skip)) if loaded is None else loaded
-        self._applied = self._durable
+        super().__init__(SequencedFile(folder, "columns", "bin", read_only=read_only))
+        loaded = self._load(self._read)
+        self.columns = Columns(self._skip) if loaded is None else loaded
         self._changed = False
 
     def _read(self, path: Path) -> Columns:
@@ -40,19 +38,9 @@ class FilterColumns:
         return columns
 
     @property
-    def fields(self) -> frozenset[str]:
-        """Vector and sparse fields that this is made of: none."""
-        return frozenset()
-
-    @property
-    def damaged(self) -> bool:
-        """Whether the file was damaged."""
-        return self._file.damaged
-
-    @property
-    def sequence(self) -> int:
-        """The last change that the file reflects."""
-        return self._durable
+    def torn(self) -> bool:
+        """Whether an interrupted call left the columns halfway."""
+        return self.columns.torn
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Reflect changes."""
@@ -72,19 +60,13 @@ class FilterColumns:
         ------
         StorageError
         """
-        if self._changed or not self._file.rename(self._durable, self._applied):
-            data = self.columns.to_bytes()
-            self._file.write(
-                self._applied, lambda path: _atomic.write(path, lambda file: file.write(data))
-            )
-        self._durable = self._applied
+        self._write(self._changed, self.columns.to_bytes)
         self._changed = False
 
     def clear(self) -> None:
         """Begin again with no columns."""
-        self._file.drop()
+        self._forget()
         self.columns = Columns(self._skip)
-        self._durable = self._applied = 0
         self._changed = True
 
     def verify(self, rows: set[int], holding: Mapping[str, set[int]]) -> Iterator[str]:
@@ -92,10 +74,6 @@ class FilterColumns:
         has = set(np.flatnonzero(self.columns.live).tolist())
         if has != rows:
             yield f"{len(rows - has)} rows are missing, {len(has - rows)} too many"
-
-    def size(self) -> int:
-        """Bytes on disk."""
-        return self._file.size()
 
     def close(self) -> None:
         """Let go of the columns."""

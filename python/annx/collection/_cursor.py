@@ -1,8 +1,9 @@
 """Cursors: which hits were shown, so that the next page shows others.
 
-A cursor lists the rows of the pages before. So no document comes twice, and one that was there all
-along comes on some page, whatever was written in between. It is text for anyone to keep, and not
-trusted: it can do no more than leave rows out.
+A cursor lists the rows of the pages before. So a document comes once, though it be replaced or
+changed in between, and one that was there all along comes on some page. An id keeps its row until
+it is deleted: inserted again it gets a new one, and may come again. A cursor is text for anyone to
+keep, and not trusted: it can do no more than leave rows out.
 """
 
 from __future__ import annotations

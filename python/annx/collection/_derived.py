@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from annx import _atomic
 from annx.errors import ConflictError, FormatError, RebuildWarning, StorageError
 
 _T = TypeVar("_T")
@@ -231,3 +232,60 @@ class SequencedFile:
             except FileNotFoundError:
                 continue
         return total
+
+
+class FilePart:
+    """What parts that are one `SequencedFile` have in common.
+
+    Parameters
+    ----------
+    file : SequencedFile
+    fields : iterable of str
+        Vector and sparse fields that it is made of.
+    """
+
+    def __init__(self, file: SequencedFile, fields: Iterable[str] = ()) -> None:
+        self._file = file
+        self._fields = frozenset(fields)
+        self._durable = self._applied = 0
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Vector and sparse fields that this is made of."""
+        return self._fields
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the file was damaged."""
+        return self._file.damaged
+
+    @property
+    def sequence(self) -> int:
+        """The last change that the file reflects."""
+        return self._durable
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._file.size()
+
+    def _load(self, read: Callable[[Path], _T]) -> _T | None:
+        """Read the file; None where there is none that is whole."""
+        loaded = self._file.load(read)
+        if loaded is None:
+            return None
+        self._durable = self._applied = loaded[0]
+        return loaded[1]
+
+    def _write(self, changed: bool, data: Callable[[], bytes]) -> None:
+        """Let the file reflect what was applied; with other contents if that `changed` any."""
+        if changed or not self._file.rename(self._durable, self._applied):
+            contents = data()
+            self._file.write(
+                self._applied, lambda path: _atomic.write(path, lambda file: file.write(contents))
+            )
+        self._durable = self._applied
+
+    def _forget(self) -> None:
+        """Drop the file."""
+        self._file.drop()
+        self._durable = self._applied = 0

@@ -268,7 +268,7 @@ def sparse_vector(value: Any, where: str = "sparse vector") -> Sparse:
             f"sparse row, got {type(value).__qualname__}"
         )
     try:
-        indices, weights = (np.atleast_1d(read_array(each).array) for each in pair)
+        indices, weights = (read_array(each).array for each in pair)
     except AnnxError as error:
         raise DocumentError(f"{where}: {error}") from None
     if indices.ndim != 1 or indices.shape != weights.shape:

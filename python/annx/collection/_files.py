@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,8 +89,11 @@ def source(path: Path, format: str, schema: Schema) -> Source:
 @contextmanager
 def _opened(path: Path, mode: str) -> Iterator[IO[bytes]]:
     if path.suffix.lower() == ".gz":
-        with gzip.open(path, mode) as packed:
-            yield packed  # type: ignore[misc]
+        try:
+            with gzip.open(path, mode) as packed:
+                yield packed  # type: ignore[misc]
+        except (EOFError, zlib.error) as error:  # cut off, or damaged
+            raise gzip.BadGzipFile(f"{path}: {error}") from error
     else:
         with path.open(mode) as file:
             yield file

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annx import _validate
 from annx.errors import ParameterError
 
 Method = Literal["rrf", "wsum"]
@@ -84,13 +85,16 @@ def check(
         raise ParameterError(f"expected method 'rrf' or 'wsum', got {method!r}")
     if norm not in ("min-max", "z-score", "none"):
         raise ParameterError(f"expected norm 'min-max', 'z-score' or 'none', got {norm!r}")
-    if not (np.isfinite(rank_constant) and rank_constant >= 0):
+    if not 0 <= _validate.number(rank_constant, "rank_constant") < np.inf:
         raise ParameterError(f"expected rank_constant of 0 or more, got {rank_constant}")
-    if window is not None and window < 1:
-        raise ParameterError(f"expected window of 1 or more, got {window}")
+    if window is not None:
+        _validate.integer(window, "window", 1, 1 << 31)
     if weights is None:
         return np.ones(n_rankings)
-    given = np.asarray(list(weights), dtype=np.float64)
+    try:
+        given = np.asarray(list(weights), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ParameterError(f"expected weights as numbers, got {weights!r}") from None
     if given.shape != (n_rankings,):
         raise ParameterError(f"expected {n_rankings} weights, one a ranking, got {len(given)}")
     if not np.isfinite(given).all() or (given < 0).any():
@@ -179,13 +183,20 @@ def fuse(
     """
     number: dict[Id, int] = {}
     rankings = []
+    if not isinstance(runs, Iterable):
+        raise ParameterError(f"expected a list of runs, got {runs!r}")
     for at, run in enumerate(runs):
-        if isinstance(run, Mapping):
-            pairs = sorted(run.items(), key=lambda pair: -pair[1])
-        else:
-            pairs = list(run)
-        rows = np.array([number.setdefault(name, len(number)) for name, _ in pairs], np.int64)
-        scores = np.array([score for _, score in pairs], np.float64)
+        try:
+            if isinstance(run, Mapping):
+                pairs = sorted(run.items(), key=lambda pair: -pair[1])
+            else:
+                pairs = list(run)
+            rows = np.array([number.setdefault(name, len(number)) for name, _ in pairs], np.int64)
+            scores = np.array([score for _, score in pairs], np.float64)
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"run {at}: expected a mapping of ids to scores, or pairs, got {run!r}"
+            ) from None
         if len(np.unique(rows)) < len(rows):
             raise ParameterError(f"run {at} holds an id twice")
         if not np.isfinite(scores).all():

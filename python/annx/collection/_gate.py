@@ -11,60 +11,68 @@ class Gate:
     """A readers-writer lock. A waiting writer goes before readers that come later.
 
     A thread that reads may enter again to read; one that changes may enter again for both.
+
+    Ctrl-C may end a thread's work at any line, here as well. So threads are held by their names,
+    which are taken away as well twice as once.
     """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
-        self._readers = 0
-        self._waiting = 0
+        # Taken itself, and not by way of the condition, which is Python and can be interrupted
+        # between the end of a block and letting go.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
+        self._readers: set[int] = set()
+        self._waiting: set[int] = set()
         self._owner: int | None = None
-        self._own = threading.local()
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Hold off changes; others may hold this too."""
-        depth = getattr(self._own, "depth", 0)
-        if depth or self._owner == threading.get_ident():
+        me = threading.get_ident()
+        if me in self._readers or self._owner == me:
             # Waiting behind a writer that waits for this very thread would never end.
-            self._own.depth = depth + 1
-            try:
-                yield
-            finally:
-                self._own.depth -= 1
+            yield
             return
-        with self._condition:
-            while self._waiting or self._owner is not None:
-                self._condition.wait()
-            self._readers += 1
-        self._own.depth = 1
         try:
+            with self._lock:
+                while self._waiting or self._owner is not None:
+                    self._condition.wait()
+                self._readers.add(me)
             yield
         finally:
-            self._own.depth = 0
-            with self._condition:
-                self._readers -= 1
-                if not self._readers:
-                    self._condition.notify_all()
+            try:
+                self._leave()
+            except BaseException:
+                self._leave()
+                raise
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold off everybody else."""
-        if self._owner == threading.get_ident():
+        me = threading.get_ident()
+        if self._owner == me:
             yield
             return
-        with self._condition:
-            self._waiting += 1
-            try:
-                while self._readers or self._owner is not None:
-                    self._condition.wait()
-                self._owner = threading.get_ident()
-            finally:
-                self._waiting -= 1
-                if self._owner is None:
-                    self._condition.notify_all()
         try:
+            with self._lock:
+                self._waiting.add(me)
+                while self._readers - {me} or self._owner is not None:
+                    self._condition.wait()
+                self._owner = me
+                self._waiting.discard(me)
             yield
         finally:
-            with self._condition:
+            try:
+                self._leave()
+            except BaseException:
+                self._leave()
+                raise
+
+    def _leave(self) -> None:
+        me = threading.get_ident()
+        with self._lock:
+            self._readers.discard(me)
+            self._waiting.discard(me)
+            if self._owner == me:
                 self._owner = None
-                self._condition.notify_all()
+            self._condition.notify_all()

@@ -279,10 +279,11 @@ class Keywords:
                 self._private = None
 
     def _stop(self) -> None:
-        if self._writer is not None:
+        # Forgotten first: it is of no use once it is waited for, though Ctrl-C comes in between.
+        writer, self._writer = self._writer, None
+        if writer is not None:
             # Merges of segments go on in threads, and write to the folder.
-            self._writer.wait_merging_threads()
-            self._writer = None
+            writer.wait_merging_threads()
 
     # Searches
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+from annx import _validate
 from annx._extra import extra
 from annx.collection._columns import FilterColumns
 from annx.collection._derived import Derived
+from annx.collection._embed import Embedder
 from annx.collection._keywords import Keywords
 from annx.collection._lock import WriterLock
 from annx.collection._records import Records
@@ -31,13 +35,16 @@ def open_store(
     MissingCollectionError, MissingExtraError, SchemaError, LockedError, StorageError
     """
     path = folder / RECORDS
-    exists = path.exists()
+    try:
+        exists = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise StorageError(error.errno, f"cannot open {folder}: {error.strerror}") from error
     schema = wanted.create()
     if not exists:
         if read_only or schema is None:
             hint = "" if read_only else "; give dim, vectors, text or sparse to create one"
             raise MissingCollectionError(errno.ENOENT, f"no collection at {folder}{hint}")
-        _check_new(schema)
+        _check_new(schema, wanted.embed, num_threads)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -64,8 +71,10 @@ def open_store(
         raise
 
 
-def _check_new(schema: Schema) -> None:
+def _check_new(schema: Schema, embed: Any, num_threads: int | None) -> None:
     """Refuse what could not be opened, before there is a folder."""
+    Embedder(schema, embed)
+    _validate.threads(num_threads, None, 1)
     if schema.text:
         with extra("text"):
             import tantivy  # noqa: F401
@@ -80,13 +89,26 @@ def _parts(
     folder: Path, schema: Schema, read_only: bool, num_threads: int | None
 ) -> dict[str, Derived]:
     """Make the derived parts: ``"columns"``, ``"vector:NAME"`` and so on."""
-    parts: dict[str, Derived] = {"columns": FilterColumns(folder, schema, read_only=read_only)}
-    for n, (name, field) in enumerate(schema.vectors.items()):
-        parts[f"vector:{name}"] = VectorIndex(
-            folder, f"vector-{n}", name, field, read_only=read_only, num_threads=num_threads
-        )
-    for n, name in enumerate(schema.sparse):
-        parts[f"sparse:{name}"] = SparseIndex(folder, f"sparse-{n}", name, read_only=read_only)
-    if schema.text:
-        parts["text"] = Keywords(folder / "text", schema.text, read_only=read_only)
-    return parts
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        # What takes the longest, beside the rest.
+        vectors = {
+            f"vector:{name}": pool.submit(
+                VectorIndex,
+                folder,
+                f"vector-{n}",
+                name,
+                field,
+                read_only=read_only,
+                num_threads=num_threads,
+            )
+            for n, (name, field) in enumerate(schema.vectors.items())
+        }
+        columns = FilterColumns(folder, schema, read_only=read_only)
+        others: dict[str, Derived] = {
+            f"sparse:{name}": SparseIndex(folder, f"sparse-{n}", name, read_only=read_only)
+            for n, name in enumerate(schema.sparse)
+        }
+        if schema.text:
+            others["text"] = Keywords(folder / "text", schema.text, read_only=read_only)
+        loaded = {name: future.result() for name, future in vectors.items()}
+        return {"columns": columns, **loaded, **others}

@@ -284,12 +284,18 @@ class Records:
     def transaction(self) -> Iterator[State]:
         """Write a batch: what the block does until it calls `commit`, or nothing."""
         with guarded(self.path):
-            self.writer.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self.state(self.writer)
             finally:
                 if self.writer.in_transaction:
                     self.writer.execute("ROLLBACK")
+
+    def _begin(self) -> None:
+        if self.writer.in_transaction:
+            # Ctrl-C may come between any two lines, those that end a transaction among them.
+            self.writer.execute("ROLLBACK")
+        self.writer.execute("BEGIN IMMEDIATE")
 
     def put(self, batch: Batch, state: State) -> tuple[State, list[Change]]:
         """Write documents, new ones and others; return what will be after the batch."""
@@ -378,7 +384,7 @@ class Records:
         """Drop what only parts behind a sequence would need."""
         connection = self.writer
         with guarded(self.path):
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             connection.execute("DELETE FROM deleted WHERE sequence <= ?", [before])
             connection.execute("DELETE FROM batches WHERE sequence < ?", [before])
             connection.execute("UPDATE state SET forgotten = ?", [before])
@@ -387,6 +393,8 @@ class Records:
     def vacuum(self) -> None:
         """Give the space of what was deleted back to the file system."""
         with guarded(self.path):
+            if self.writer.in_transaction:
+                self.writer.execute("ROLLBACK")
             self.writer.execute("VACUUM")
             self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

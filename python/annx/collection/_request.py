@@ -19,7 +19,7 @@ from annx.collection._prior import Prior
 from annx.collection._schema import Schema
 from annx.collection._snippets import Highlight
 from annx.collection._text import TextQuery
-from annx.errors import ParameterError
+from annx.errors import DimensionError, ParameterError
 from annx.filters import parse
 
 #: Candidates of each retriever, if more are not asked for: as many as TREC runs are judged by, and
@@ -114,7 +114,7 @@ def read_runs(
         sparse_vector(query, f"sparse query for {field!r}")
         runs.append(Run(field, "sparse", field, query))
     if not runs:
-        if text is not None:
+        if isinstance(text, str | TextQuery):
             raise ParameterError("expected a collection with text fields, or with embed, for text")
         raise ParameterError("expected text, vector or sparse to search by; iterate(filter=...) "
                              "goes through documents")  # fmt: skip
@@ -145,6 +145,8 @@ def _text_runs(schema: Schema, text: Any) -> Iterable[Run]:
 
 def _vector_runs(field: str, query: Any) -> Iterable[Run]:
     rows, is_bfloat16 = read_array(query)
+    if rows.ndim == 2 and not len(rows):
+        raise DimensionError(f"expected one query or more for {field!r}, got shape {rows.shape}")
     if is_bfloat16:
         rows = (rows.astype(np.uint32) << 16).view(np.float32)
     if rows.ndim == 2 and len(rows) > 1:
@@ -189,9 +191,8 @@ def read_facets(facets: Any) -> dict[str, int]:
     """Fields to count by, with how many values to give."""
     if facets is None:
         return {}
-    if isinstance(facets, str):
-        facets = [facets]
-    wanted = dict(facets) if isinstance(facets, Mapping) else dict.fromkeys(facets, 10)
+    names = _validate.names(facets, "facets")
+    wanted = dict(facets) if isinstance(facets, Mapping) else dict.fromkeys(names, 10)
     for limit in wanted.values():
         _validate.integer(limit, "limit of facets", 1, _MOST)
     return wanted
@@ -205,9 +206,7 @@ def read_highlight(highlight: Any) -> Highlight | None:
         return Highlight()
     if isinstance(highlight, Highlight):
         return highlight
-    if isinstance(highlight, str):
-        return Highlight(fields=[highlight])
-    return Highlight(fields=list(highlight))
+    return Highlight(fields=_validate.names(highlight, "highlight"))
 
 
 def read_diversity(
@@ -219,7 +218,7 @@ def read_diversity(
     ------
     ParameterError
     """
-    if not 0 <= diversity <= 1:
+    if not 0 <= _validate.number(diversity, "diversity") <= 1:
         raise ParameterError(f"expected diversity from 0 to 1, got {diversity!r}")
     if not diversity:
         return 0.0, None
@@ -244,6 +243,23 @@ def digest_of(runs: Sequence[Run], filter: Any, *options: Any) -> bytes:
             asked = np.ascontiguousarray(run.query).tobytes().hex()
         said += [run.name, asked]
     return digest("\0".join(said).encode())
+
+
+def check_prior(prior: Any) -> None:
+    """Refuse what is no prior.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if prior is None:
+        return
+    if not isinstance(getattr(prior, "field", None), str) or not callable(
+        getattr(prior, "factors", None)
+    ):
+        raise ParameterError(
+            f"expected a prior with field and factors(values), got {type(prior).__qualname__}"
+        )
 
 
 def tell_apart(prior: Prior | None) -> str:

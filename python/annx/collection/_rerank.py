@@ -96,7 +96,12 @@ def rerank(
             given = reranker.predict([(query, text) for text in texts])
         else:
             given = reranker(query, texts)
-    scores = np.asarray(given, np.float64)
+    try:
+        scores = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"expected the reranker to return numbers, got {type(given).__qualname__}"
+        ) from None
     if scores.shape == (len(documents), 1):
         scores = scores[:, 0]
     if scores.shape != (len(documents),):

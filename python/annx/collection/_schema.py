@@ -17,6 +17,14 @@ ID = "id"
 #: The vector field of a collection that is opened with `dim`.
 VECTOR = "vector"
 
+#: Settings that are whole numbers, and in which range.
+_WHOLE = (
+    ("dim", 1, _validate.MAX_DIM),
+    ("M", 2, _validate.MAX_M),
+    ("ef_construction", 1, _validate.MAX_EF),
+    ("ef_search", 1, _validate.MAX_EF),
+    ("seed", 0, _validate.MAX_SEED),
+)
 _DTYPES = ("auto", "float32", "float16", "int8", "uint8")
 
 
@@ -54,7 +62,10 @@ class VectorField:
     def __post_init__(self) -> None:
         codec = "b1" if self.metric == "hamming" and self.codec == "auto" else self.codec
         try:
-            _validate.integer(self.dim, "dim", 1, _validate.MAX_DIM)
+            for name, low, most in _WHOLE:
+                # NumPy's are no numbers to JSON.
+                number = _validate.integer(getattr(self, name), name, low, most)
+                object.__setattr__(self, name, number)
             _validate.choice(self.metric, "metric", _validate.METRICS)
             _validate.choice(self.dtype, "dtype", _DTYPES)
             _validate.pair(codec, self.metric, self.dim)
@@ -216,7 +227,7 @@ def wanted(
     text_fields = None if text is None else _fields(text, "text", TextField)
     sparse_fields = None if sparse is None else _fields(sparse, "sparse", SparseField)
     sources = None if embed_from is None else _sources(embed_from, vector_fields)
-    kept = None if stored is None else (stored,) if isinstance(stored, str) else tuple(stored)
+    kept = None if stored is None else _names(stored, "stored")
     return Wanted(vector_fields, text_fields, sparse_fields, sources, kept, embed)
 
 
@@ -237,19 +248,30 @@ def _fields(given: Any, name: str, kind: type[_F]) -> dict[str, _F]:
         if isinstance(settings, kind):
             fields[key] = settings
             continue
+        if not isinstance(settings, Mapping | None):
+            raise SchemaError(
+                f"{name}: field {key!r}: expected {kind.__name__} or a mapping of its settings, "
+                f"got {settings!r}"
+            )
         try:
             fields[key] = kind(**(settings or {}))
         except TypeError as error:
-            raise SchemaError(f"{name}: field {key!r}: {error}") from None
+            said = str(error).removeprefix(f"{kind.__name__}.__init__() ")
+            raise SchemaError(f"{name}: field {key!r}: {said}") from None
     return fields
 
 
 def _sources(given: Any, vectors: Mapping[str, VectorField] | None) -> dict[str, tuple[str, ...]]:
     if isinstance(given, Mapping):
-        return {
-            name: (each,) if isinstance(each, str) else tuple(each) for name, each in given.items()
-        }
+        return {name: _names(each, "embed_from") for name, each in given.items()}
     names = list(vectors or ())
     if len(names) != 1:
         raise SchemaError("embed_from: expected a mapping of vector fields to text fields")
-    return {names[0]: (given,) if isinstance(given, str) else tuple(given)}
+    return {names[0]: _names(given, "embed_from")}
+
+
+def _names(given: Any, name: str) -> tuple[str, ...]:
+    try:
+        return tuple(_validate.names(given, name))
+    except ParameterError as error:
+        raise SchemaError(str(error)) from None

@@ -104,9 +104,10 @@ optional
         highlight : bool, sequence of str, or Highlight, optional
             Give snippets of text fields with the words that were found.
         cursor : str, optional
-            ``hits.cursor`` of the page before. All else but `k` must be the same. No document
-            comes twice, and one that is there throughout comes on some page, whatever is written
-            between pages.
+            ``hits.cursor`` of the page before. All else but `k` must be the same. Whatever is
+            written between pages, a document that was shown does not come again, and one that is
+            there throughout comes on some page. An id that was deleted and inserted again is a
+            new document.
         vectors : bool
             Give documents with their vectors.
 
@@ -150,9 +151,12 @@ optional
         runs = _request.read_runs(schema, self._view.embedder, text, vector, sparse)
         scale = _request.read_weights(weights, runs)
         _fusion.check(len(runs), fusion, scale, rank_constant, window, norm)
+        _request.check_prior(prior)
         if prior is not None and fusion == "wsum" and norm != "min-max":
             raise ParameterError(f"expected norm 'min-max' with a prior, got {norm!r}")
         _rerank.check(reranker)
+        if group_by is not None and not isinstance(group_by, str):
+            raise ParameterError(f"expected group_by as the name of a field, got {group_by!r}")
         spread, diverse_by = _request.read_diversity(diversity, diversity_field, runs, schema)
         most = _validate.integer(max_per_group, "max_per_group", 1, 1_000_000)
         said = _request.digest_of(
@@ -180,7 +184,7 @@ optional
             diverse_by=diverse_by,
             prior=prior,
             reranker=reranker,
-            features=None if features is None else tuple(features),
+            features=None if features is None else tuple(_validate.names(features, "features")),
             facets=_request.read_facets(facets),
             facet_scope=facet_scope,
             highlight=_request.read_highlight(highlight),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from annx import _validate
 from annx.collection._match import Terms, edits_for, rarest
 from annx.collection._text import TextQuery, normal
 from annx.errors import ParameterError
@@ -42,10 +43,14 @@ class Highlight:
     escape: bool = True
 
     def __post_init__(self) -> None:
-        if self.max_chars < 1:
-            raise ParameterError(f"expected max_chars of 1 or more, got {self.max_chars}")
+        _validate.integer(self.max_chars, "max_chars", 1, 1 << 30)
         if isinstance(self.fields, str):
             raise ParameterError("expected fields as a list, got a string")
+        if self.fields is not None:
+            _validate.names(self.fields, "fields")
+        for mark in (self.before, self.after):
+            if not isinstance(mark, str):
+                raise ParameterError(f"expected marks as str, got {mark!r}")
 
 
 class Marker:

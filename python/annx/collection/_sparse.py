@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annx import _atomic
-from annx.collection._derived import Change, SequencedFile
+from annx.collection._derived import Change, FilePart, SequencedFile
 from annx.collection._documents import sparse_vector
 from annx.collection._postings import Postings
 from annx.errors import FormatError
@@ -18,7 +17,7 @@ from annx.errors import FormatError
 _MOST_PARTS = 8
 
 
-class SparseIndex:
+class SparseIndex(FilePart):
     """Sparse vectors, such as SPLADE's, of one field.
 
     Rows are in a few `Postings`. When there are too many, those are joined that the ones after
@@ -36,30 +35,10 @@ class SparseIndex:
 
     def __init__(self, folder: Path, stem: str, name: str, *, read_only: bool = False) -> None:
         self.name = name
-        self._file = SequencedFile(folder, stem, "sparse", read_only=read_only)
-        loaded = self._file.load(_read)
-        self._parts: list[Postings] = []
-        self._durable = 0
-        if loaded is not None:
-            self._durable = loaded[0]
-            self._parts = [loaded[1]]
-        self._applied = self._durable
+        super().__init__(SequencedFile(folder, stem, "sparse", read_only=read_only), [name])
+        loaded = self._load(_read)
+        self._parts: list[Postings] = [] if loaded is None else [loaded]
         self._changed = False
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The field."""
-        return frozenset([self.name])
-
-    @property
-    def damaged(self) -> bool:
-        """Whether the file was damaged."""
-        return self._file.damaged
-
-    @property
-    def sequence(self) -> int:
-        """The last change that the file reflects."""
-        return self._durable
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Reflect changes."""
@@ -87,20 +66,17 @@ class SparseIndex:
 
     def commit(self) -> None:
         """Write the postings to their file."""
-        if self._changed or not self._file.rename(self._durable, self._applied):
-            self._parts = [Postings.join(self._parts)]
-            data = self._parts[0].to_bytes()
-            self._file.write(
-                self._applied, lambda path: _atomic.write(path, lambda file: file.write(data))
-            )
-        self._durable = self._applied
+        self._write(self._changed, self._joined_bytes)
         self._changed = False
+
+    def _joined_bytes(self) -> bytes:
+        self._parts = [Postings.join(self._parts)]
+        return self._parts[0].to_bytes()
 
     def clear(self) -> None:
         """Begin again with nothing."""
-        self._file.drop()
+        self._forget()
         self._parts = []
-        self._durable = self._applied = 0
         self._changed = True
 
     def compact(self) -> None:
@@ -113,10 +89,6 @@ class SparseIndex:
         # A vector without weights has no postings.
         if surplus := has - holding[self.name]:
             yield f"{len(surplus)} rows too many"
-
-    def size(self) -> int:
-        """Bytes on disk."""
-        return self._file.size()
 
     def close(self) -> None:
         """Let go of the postings."""

@@ -58,6 +58,8 @@ class Store:
         self._hidden_from: int | None = None
         self._prepared: list[Change] = []
         self._lag = dict.fromkeys(parts, 0)
+        # Parts that are to be made again, until they are.
+        self._lost: set[str] = set()
         with records.pool.borrow() as connection:
             connection.execute("BEGIN")
             state = records.state(connection)
@@ -121,7 +123,8 @@ class Store:
                 self._refuse_closed()
                 with self.records.pool.borrow() as connection:
                     connection.execute("BEGIN")
-                    if self.records.state(connection).sequence == self.sequence:
+                    current = self.records.state(connection).sequence == self.sequence
+                    if current and not self._torn():
                         yield connection
                         return
             self.catch_up()
@@ -139,14 +142,22 @@ class Store:
             with self.records.pool.borrow() as connection:
                 connection.execute("BEGIN")
                 state = self.records.state(connection)
-                if state.sequence == self.sequence:
+                self._lost |= self._torn()
+                if state.sequence == self.sequence and not self._lost:
                     return
-                since = self.sequence
-                if not self.records.knows(connection, since):
-                    since = 0
-                    for part in self.parts.values():
-                        part.clear()
-                self._replay(connection, state, dict.fromkeys(self.parts, since))
+                if not self.records.knows(connection, self.sequence):
+                    self._lost.update(self.parts)
+                since = dict.fromkeys(self.parts, self.sequence)
+                for name in self._lost:
+                    self.parts[name].clear()
+                    since[name] = 0
+                self._replay(connection, state, since)
+                self._lost.clear()
+
+    def _torn(self) -> set[str]:
+        """Parts that an interrupted call left halfway."""
+        torn = {name for name, part in self.parts.items() if getattr(part, "torn", False)}
+        return torn | self._lost
 
     # Writing
 
@@ -178,7 +189,7 @@ class Store:
             self._withdraw()
             try:
                 with self.records.transaction() as state:
-                    if state.sequence != self.sequence:
+                    if state.sequence != self.sequence or self._torn():
                         self.catch_up()
                     after, changes = change(state)
                     self._prepare([each for each in changes if each.row >= state.next_row])
@@ -255,7 +266,11 @@ class Store:
 
     def lag(self) -> dict[str, int]:
         """Changes that each part holds beyond its durable form."""
-        return dict(self._lag)
+        # A search lets the keyword index become durable by itself.
+        return {
+            name: 0 if self.parts[name].sequence == self.sequence else behind
+            for name, behind in self._lag.items()
+        }
 
     # Closing
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from annx import _validate
 from annx.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ RULES = 1
 
 # Bytes. Longer runs are no words (hashes, base64), and tantivy holds no term above 65,530.
 LONGEST_TERM = 255
+
+# Words of the longest text that a document may hold.
+_MOST_SLOP = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,9 @@ class TextQuery:
             raise ParameterError(f"expected match 'any', 'all' or 'phrase', got {self.match!r}")
         if self.fuzzy not in (0, 1, 2):
             raise ParameterError(f"expected fuzzy 0, 1 or 2, got {self.fuzzy!r}")
-        if self.slop < 0 or (self.slop and self.match != "phrase"):
-            raise ParameterError("expected slop of 0 or more, with match='phrase' alone")
+        _validate.integer(self.slop, "slop", 0, _MOST_SLOP)
+        if self.slop and self.match != "phrase":
+            raise ParameterError("expected slop with match='phrase' alone")
         if self.match == "phrase" and (self.fuzzy or self.prefix):
             raise ParameterError("expected a phrase without fuzzy and prefix")
         if self.query_syntax and (self.match != "any" or self.fuzzy or self.prefix):
@@ -165,12 +170,12 @@ class TextQuery:
         asked = (
             dict(self.fields)
             if isinstance(self.fields, Mapping)
-            else {name: known.get(name, 1.0) for name in self.fields}
+            else {name: known.get(name, 1.0) for name in _validate.names(self.fields, "fields")}
         )
         for name, boost in asked.items():
             if name not in known:
                 raise ParameterError(f"expected text fields of {sorted(known)}, got {name!r}")
-            if not 0 < boost < float("inf"):
+            if not 0 < _validate.number(boost, f"the boost of {name!r}") < float("inf"):
                 raise ParameterError(f"expected a boost above 0 for {name!r}, got {boost}")
         return asked
 

@@ -13,7 +13,7 @@ from annx import _validate
 from annx._filter import Filter
 from annx._load import load
 from annx._rows import to_rows
-from annx.collection._derived import Change, SequencedFile
+from annx.collection._derived import Change, FilePart, SequencedFile
 from annx.collection._schema import VectorField
 from annx.errors import FormatError
 from annx.index import Index
@@ -42,7 +42,7 @@ def new_index(field: VectorField, num_threads: int | None) -> Index:
     )
 
 
-class VectorIndex:
+class VectorIndex(FilePart):
     """An `annx.Index` over one vector field, under the rows of the records.
 
     Parameters
@@ -70,13 +70,9 @@ class VectorIndex:
         self.name = name
         self._field = field
         self._num_threads = num_threads
-        self._file = SequencedFile(folder, stem, "annx", read_only=read_only)
-        loaded = self._file.load(self._read)
-        if loaded is None:
-            self._durable, self.index = 0, new_index(field, num_threads)
-        else:
-            self._durable, self.index = loaded
-        self._applied = self._durable
+        super().__init__(SequencedFile(folder, stem, "annx", read_only=read_only), [name])
+        loaded = self._load(self._read)
+        self.index = new_index(field, num_threads) if loaded is None else loaded
         self._prepared: frozenset[int] = frozenset()
         # Changes that the index holds and its file does not.
         self._pending = 0
@@ -89,21 +85,6 @@ class VectorIndex:
                 f"got {index.dim} x {index.metric}"
             )
         return index
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The field."""
-        return frozenset([self.name])
-
-    @property
-    def damaged(self) -> bool:
-        """Whether the file was damaged."""
-        return self._file.damaged
-
-    @property
-    def sequence(self) -> int:
-        """The last change that the file reflects."""
-        return self._durable
 
     def check(self, rows: NDArray[Any]) -> None:
         """Refuse rows that the index would refuse.
@@ -176,9 +157,8 @@ class VectorIndex:
 
     def clear(self) -> None:
         """Begin again with an empty index."""
-        self._file.drop()
+        self._forget()
         self.index = new_index(self._field, self._num_threads)
-        self._durable = self._applied = 0
         self._pending = 0
 
     def compact(self) -> None:
@@ -194,10 +174,6 @@ class VectorIndex:
         report = self.index.check()
         if not report.ok:
             yield f"the graph is not sound: {report}"
-
-    def size(self) -> int:
-        """Bytes on disk."""
-        return self._file.size()
 
     def close(self) -> None:
         """Let go of the index."""

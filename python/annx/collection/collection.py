@@ -16,6 +16,7 @@ from annx.collection._sqlite import DURABILITY
 from annx.collection._stats import Stats
 from annx.collection._transfer import Transferable
 from annx.collection._view import View
+from annx.errors import ParameterError
 
 
 class Collection(Transferable, Searchable):
@@ -145,7 +146,9 @@ class Collection(Transferable, Searchable):
         wanted = _schema.wanted(
             dim, metric, codec, vectors, text, sparse, embed, embed_from, stored
         )
-        folder = Path(path)
+        if isinstance(path, str) and (not path or "\0" in path):
+            raise ParameterError(f"expected the path of a folder, got {path!r}")
+        folder = Path(path).absolute()  # os.chdir moves no collection
         store = open_store(folder, wanted, durability, read_only, num_threads)
         try:
             embedder = Embedder(store.records.schema, embed)
@@ -156,7 +159,7 @@ class Collection(Transferable, Searchable):
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder, as an absolute path."""
         return self._path
 
     @property

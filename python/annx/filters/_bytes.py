@@ -186,7 +186,8 @@ def _read_column(source: _Reader, extent: int) -> Column:
         slots = column.table.size
     else:
         column.table = None
-    column.set_cells(source.flag())
+    if source.flag():
+        column.set_cells(True)
     kinds = source.number()
     if kinds >= 1 << len(column.cells):
         raise FormatError(f"expected bits of {len(column.cells)} kinds, got {kinds:#x}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ def grown(array: NDArray[Any], size: int, fill: Any) -> NDArray[Any]:
     new = np.full(max(size, len(array) + len(array) // 2, 8), fill, array.dtype)
     new[: len(array)] = array
     return new
+
+
+@cache
+def _nothing(dtype: Any) -> NDArray[Any]:
+    # Of ten thousand fields with five kinds of cells each, most of which stay empty.
+    return np.empty(0, dtype)
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:
@@ -69,14 +76,14 @@ class Cells:
     def __init__(self, dtype: Any, blank: Any, blank_fails: bool) -> None:
         self.blank = blank
         self.blank_fails = blank_fails
-        self.values: NDArray[Any] = np.empty(0, dtype)
-        self.state = np.empty(0, np.uint8)
+        self.values = _nothing(dtype)
+        self.state = _nothing(np.uint8)
         self.size = 0
         self.singles = 0
-        self.pool: NDArray[Any] = np.empty(0, dtype)
-        self.owner = np.empty(0, np.int32)
-        self.start = np.empty(0, np.int64)
-        self.count = np.empty(0, np.int32)
+        self.pool = _nothing(dtype)
+        self.owner = _nothing(np.int32)
+        self.start = _nothing(np.int64)
+        self.count = _nothing(np.int32)
         self.used = 0
         self.dead = 0
         self.postings: Postings | None = None

@@ -89,6 +89,11 @@ class Column:
         cells = sum(cells.nbytes for cells in self.cells)
         return table + cells + self.strings.nbytes + self.bigs.nbytes
 
+    @property
+    def held(self) -> bool:
+        """Whether any slot has a value."""
+        return any(cells.singles or cells.used > cells.dead for cells in self.cells)
+
     def filled(self) -> Bools:
         """Whether each slot has a value."""
         size = self.size

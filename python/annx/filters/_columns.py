@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from annx.errors import CapacityError, FilterError, ParameterError
 from annx.filters import _bytes, _read
 from annx.filters._cache import MaskCache
+from annx.filters._care import Care
 from annx.filters._cells import Bools, Ints, grown
 from annx.filters._clauses import Clause, reads_all
-from annx.filters._column import Column
 from annx.filters._evaluate import evaluate
+from annx.filters._fields import Fields
 from annx.filters._parse import parse
 from annx.filters._slots import fit
 from annx.filters._tree import And, AtLeast, Expression, Not
@@ -23,8 +24,6 @@ from annx.filters._values import Scalar, flatten
 
 #: A mask is a byte a row.
 MAX_ROW = (1 << 31) - 2
-#: Documents that wait to be put into arrays together.
-_PENDING = 16_384
 #: Masks of fewer rows are faster made than kept.
 _CACHED_ROWS = 4096
 _CACHED_OPERANDS = 1024
@@ -59,31 +58,33 @@ class Columns:
 
     def __init__(self, skip: Iterable[str] = ()) -> None:
         self._skip = frozenset(skip)
-        self._columns: dict[str, Column] = {}
+        self._fields = Fields()
         self._live = np.empty(0, np.bool_)
         self._extent = 0
-        self._pending: dict[int, dict[str, list[Scalar]] | None] = {}
         self._cache = MaskCache()
         self._lock = RLock()
+        self._care = Care()
 
     def __len__(self) -> int:
         """Number of rows that hold a document."""
-        with self._lock:
-            self._flush()
+        with self._lock, self._care:
             return int(np.count_nonzero(self._live[: self._extent]))
+
+    @property
+    def torn(self) -> bool:
+        """Whether Ctrl-C or a lack of memory ended a call halfway: only `clear` is of use then."""
+        return self._care.torn
 
     @property
     def fields(self) -> list[str]:
         """Names of the fields that were ever seen, in order."""
-        with self._lock:
-            self._flush()
-            return sorted(self._columns)
+        with self._lock, self._care:
+            return self._fields.names()
 
     @property
     def live(self) -> Bools:
         """Which rows hold a document: bool of shape (last row + 1,)."""
-        with self._lock:
-            self._flush()
+        with self._lock, self._care:
             return self._live[: self._extent].copy()
 
     @property
@@ -93,9 +94,9 @@ class Columns:
 
     def memory(self) -> dict[str, int]:
         """Return bytes of memory by part: each field, ``"$rows"`` and ``"$cache"``."""
-        with self._lock:
-            self._flush()
-            parts = {name: column.nbytes for name, column in sorted(self._columns.items())}
+        with self._lock, self._care:
+            columns = self._fields.all()
+            parts = {name: column.nbytes for name, column in sorted(columns.items())}
             return {**parts, "$rows": self._live.nbytes, "$cache": self._cache.nbytes}
 
     def upsert(self, rows: ArrayLike, documents: Sequence[Mapping[str, Any]]) -> None:
@@ -123,10 +124,14 @@ class Columns:
             if not isinstance(document, Mapping):
                 raise ParameterError(f"expected a mapping, got {type(document).__name__}")
         seen = [flatten(self._without_skipped(document)) for document in documents]
-        with self._lock:
-            self._pending.update(zip(numbers.tolist(), seen, strict=True))
-            if len(self._pending) >= _PENDING:
-                self._flush()
+        with self._lock, self._care:
+            if not len(numbers):
+                return
+            self._extent = max(self._extent, int(numbers.max()) + 1)
+            self._live = grown(self._live, self._extent, False)
+            had = self._live[numbers].tolist()
+            self._live[numbers] = True
+            self._fields.note(numbers.tolist(), seen, had)
 
     def _without_skipped(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         if not self._skip:
@@ -146,46 +151,21 @@ class Columns:
             As `upsert`.
         """
         numbers = _rows(rows)
-        with self._lock:
-            self._pending.update(dict.fromkeys(numbers.tolist()))
-            if len(self._pending) >= _PENDING:
-                self._flush()
+        with self._lock, self._care:
+            numbers = numbers[numbers < self._extent]
+            numbers = numbers[self._live[numbers]]
+            self._live[numbers] = False
+            count = len(numbers)
+            self._fields.note(numbers.tolist(), [None] * count, [True] * count)
 
     def clear(self) -> None:
         """Forget all documents."""
         with self._lock:
-            self._columns.clear()
-            self._pending.clear()
+            self._care.torn = False
+        with self._lock, self._care:
+            self._fields.clear()
             self._cache.clear()
             self._live, self._extent = np.empty(0, np.bool_), 0
-
-    def _flush(self) -> None:
-        """Put into arrays what waits for it."""
-        if not self._pending:
-            return
-        pending, self._pending = sorted(self._pending.items()), {}
-        rows = np.array([row for row, _ in pending], np.int64)
-        old = rows[rows < self._extent]
-        old = old[self._live[old]]
-        if len(old):
-            for column in self._columns.values():
-                column.clear(old)
-        kept = np.array([seen is not None for _, seen in pending], np.bool_)
-        self._live[old] = False
-        if kept.any():
-            self._extent = max(self._extent, int(rows[kept][-1]) + 1)
-            self._live = grown(self._live, self._extent, False)
-            self._live[rows[kept]] = True
-        by_field: dict[str, tuple[list[int], list[list[Scalar]]]] = {}
-        for row, seen in pending:
-            for name, values in (seen or {}).items():
-                where, what = by_field.setdefault(name, ([], []))
-                where.append(row)
-                what.append(values)
-        for name, (where, what) in by_field.items():
-            if name not in self._columns:
-                self._columns[name] = Column()
-            self._columns[name].put(np.array(where, np.int64), what)
 
     def mask(self, expression: Expression | Mapping[str, Any]) -> Bools:
         """Return which rows hold a document that satisfies an expression.
@@ -205,8 +185,7 @@ class Columns:
             It is no filter, or asks for a field that is skipped.
         """
         tree = parse(expression)
-        with self._lock:
-            self._flush()
+        with self._lock, self._care:
             self._check_fields(tree)
             out = self._mask(tree)
             return np.logical_and(out, self._live[: self._extent], out=out)
@@ -266,7 +245,7 @@ class Columns:
         return np.asarray(holding >= tree.count)
 
     def _clause(self, clause: Clause) -> Bools:
-        column = self._columns.get(clause.field)
+        column = self._fields.get(clause.field)
         if column is None:
             return np.zeros(self._extent, np.bool_)  # no clause holds of no values
         if self._extent < _CACHED_ROWS or clause.operands > _CACHED_OPERANDS:
@@ -316,9 +295,8 @@ class Columns:
         """
         if limit is not None and (isinstance(limit, bool) or limit < 0):
             raise ParameterError(f"expected a limit that is not negative, got {limit!r}")
-        with self._lock:
-            self._flush()
-            column = self._columns.get(self._checked(field))
+        with self._lock, self._care:
+            column = self._fields.get(self._checked(field))
             live = self._live[: self._extent]
             if allowed is None:
                 mask = live
@@ -353,9 +331,8 @@ class Columns:
             The field is skipped.
         """
         numbers = _rows(rows)
-        with self._lock:
-            self._flush()
-            column = self._columns.get(self._checked(field))
+        with self._lock, self._care:
+            column = self._fields.get(self._checked(field))
             return [None] * len(numbers) if column is None else _read.values(column, numbers)
 
     def numbers(self, field: str, rows: ArrayLike) -> NDArray[np.float64]:
@@ -379,18 +356,20 @@ class Columns:
             The field is skipped.
         """
         numbers = _rows(rows)
-        with self._lock:
-            self._flush()
-            column = self._columns.get(self._checked(field))
+        with self._lock, self._care:
+            column = self._fields.get(self._checked(field))
             if column is None:
                 return np.full(len(numbers), np.nan)
             return _read.numbers(column, numbers)
 
     def to_bytes(self) -> bytes:
-        """Return all as bytes for `from_bytes`; the same documents need not give the same."""
-        with self._lock:
-            self._flush()
-            return _bytes.pack(self._columns, self._live[: self._extent], self._skip)
+        """Return all as bytes for `from_bytes`; the same documents need not give the same.
+
+        Fields that no document has any more are left out.
+        """
+        with self._lock, self._care:
+            held = {name: column for name, column in self._fields.all().items() if column.held}
+            return _bytes.pack(held, self._live[: self._extent], self._skip)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Columns:
@@ -403,7 +382,7 @@ class Columns:
         """
         columns, live, skip = _bytes.unpack(data)
         self = cls(skip)
-        self._columns, self._live, self._extent = columns, live, len(live)
+        self._fields, self._live, self._extent = Fields(columns), live, len(live)
         return self
 
 

@@ -23,8 +23,6 @@ def to_record(document: Document) -> dict[str, Any]:
     """Make a document one of the collection."""
     record: dict[str, Any] = {
         "id": document.id,
-        # A column that filters find: they do not look at the key of a collection.
-        "doc_id": document.id,
         CONTENT: document.content,
         "meta": document.meta,
         "has": [n for n in (CONTENT, EMBEDDING, SPARSE) if getattr(document, n) is not None],

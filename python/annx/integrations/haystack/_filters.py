@@ -13,8 +13,8 @@ from annx.filters import Expression, F, all_of, any_of
 with extra("haystack"):
     from haystack.errors import FilterError
 
-#: Fields of a document that are not in its meta, and where they are kept.
-_PLACES = {"id": "doc_id", "score": "score"}
+#: Fields of a document that are not in its meta, and are kept under their own names.
+_OWN = ("id", "score")
 #: Fields whose values no filter sees: only whether there is one.
 _PRESENT = ("content", "embedding", "sparse_embedding")
 
@@ -83,8 +83,8 @@ def _comparison(given: Mapping[str, Any]) -> Expression:
 
 
 def _place(name: str) -> str:
-    if name in _PLACES:
-        return _PLACES[name]
+    if name in _OWN:
+        return name
     # As in Haystack, a name that is no field of a document is one of its meta.
     return name if name.startswith(("meta.", "blob.")) else f"meta.{name}"
 

@@ -36,7 +36,6 @@ with extra("llama-index"):
 __all__ = ["AnnxVectorStore"]
 
 _CONTENT = "_node_content"
-_NODE_ID = "node_id"
 _WORDS = (VectorStoreQueryMode.SPARSE, VectorStoreQueryMode.TEXT_SEARCH)
 #: Of maximal marginal relevance: nodes to choose from, for each that is chosen, and at least.
 _MMR_FACTOR, _MMR_LEAST = 4, 20
@@ -142,7 +141,7 @@ class AnnxVectorStore(BasePydanticVectorStore):
     def _metadata(self) -> Metadata:
         held, collection = self._held, self._held.collection
         special = () if collection is None else collection.schema.special
-        return Metadata((held.vector, held.text, _NODE_ID, LISTS, *special))
+        return Metadata((held.vector, held.text, LISTS, *special))
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Add nodes; those whose ids are there replace what is there.
@@ -178,7 +177,7 @@ class AnnxVectorStore(BasePydanticVectorStore):
 
     def _record(self, node: BaseNode, vector: Any) -> dict[str, Any]:
         metadata = node_to_metadata_dict(node, remove_text=False, flat_metadata=False)
-        record = {"id": node.node_id, _NODE_ID: node.node_id, **self._metadata().spread(metadata)}
+        record = {"id": node.node_id, **self._metadata().spread(metadata)}
         if lists := lists_in(metadata):
             record[LISTS] = lists
         if self.keywords:
@@ -200,7 +199,7 @@ class AnnxVectorStore(BasePydanticVectorStore):
     ) -> Expression:
         parts = [expression_of(filters, self._metadata().place)]
         if node_ids is not None:
-            parts.append(F(_NODE_ID).isin(node_ids))
+            parts.append(F("id").isin(node_ids))
         if doc_ids is not None:
             parts.append(F("ref_doc_id").isin(doc_ids))
         return all_of(part for part in parts if part is not None)
