@@ -295,6 +295,8 @@ class Core {
     }
     out["levels"] = levels;
     out["entry"] = state.entry;
+    const auto seeds = static_cast<py::ssize_t>(state.seeds.size());
+    out["seeds"] = to_array(std::move(state.seeds), {seeds});
     return out;
   }
 

@@ -32,6 +32,7 @@ class StateArrays {
       view_.levels.push_back({take<Slot>(level[0], 1, "down"), take<Slot>(level[1], 2, "links")});
     }
     view_.entry = py::cast<Slot>(from["entry"]);
+    view_.seeds = take<Slot>(from["seeds"], 1, "seeds");
   }
 
   const StateView& view() const noexcept { return view_; }

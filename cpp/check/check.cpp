@@ -130,6 +130,7 @@ void check_state(const StateFormat& format, const StateView& state, bool spannin
   if (n > 0 && state.levels.empty() && outside(state.entry)) {
     throw FormatError("entry: row " + std::to_string(state.entry) + " is not in the graph");
   }
+  check_seeds(state.seeds, n, outside);
   check_tree(state, 2 * format.M, outside, spanning, work);
 }
 

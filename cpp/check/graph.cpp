@@ -1,5 +1,6 @@
 #include "check/graph.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <numeric>
@@ -168,6 +169,24 @@ void check_tree(const StateView& state, std::size_t degree, const Outside& outsi
                ? "cut off: no tree edges lead there"
                : nullptr;
   });
+}
+
+void check_seeds(std::span<const Slot> seeds, std::size_t rows,
+                 const std::function<bool(Slot)>& outside) {
+  if (seeds.size() > kMostSeeds) {
+    throw FormatError("seeds: expected at most " + std::to_string(kMostSeeds) + ", got " +
+                      std::to_string(seeds.size()));
+  }
+  const auto defect = [&](std::size_t i) -> const char* {
+    if (seeds[i] >= rows) return "out of range";
+    if (outside(seeds[i])) return "not in the graph";
+    const auto before = seeds.first(i);
+    return std::find(before.begin(), before.end(), seeds[i]) == before.end() ? nullptr
+                                                                             : "appears twice";
+  };
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
+    if (const char* what = defect(i)) throw FormatError("seed " + std::to_string(i) + ": " + what);
+  }
 }
 
 }  // namespace annx

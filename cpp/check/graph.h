@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <span>
 
 #include "base/bits.h"
 #include "check/find.h"
@@ -41,5 +43,9 @@ void check_upper(std::size_t number, const StateView::Level& level, std::size_t 
 // together and lead to every row that was not removed.
 void check_tree(const StateView& state, std::size_t degree, const Outside& outside, bool spanning,
                 const Work& work);
+
+// Seeds are distinct nodes among `rows`, and few. `outside`: rows that are none.
+void check_seeds(std::span<const Slot> seeds, std::size_t rows,
+                 const std::function<bool(Slot)>& outside);
 
 }  // namespace annx

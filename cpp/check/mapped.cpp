@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/errors.h"
+#include "check/graph.h"
 #include "check/links.h"
 #include "check/sums.h"
 
@@ -107,7 +108,8 @@ void check_removed(const MappedState& state, Bits& gone, Bits& free) {
   }
 }
 
-void check_twins(const StateView& view, const Bits& gone) {
+// Returns which rows are twins.
+Bits check_twins(const StateView& view, const Bits& gone) {
   const std::size_t n = view.labels.size();
   const auto wrong = [](std::size_t i, const char* what) {
     throw FormatError("twin " + std::to_string(i) + ": " + what);
@@ -126,6 +128,7 @@ void check_twins(const StateView& view, const Bits& gone) {
     if (twins.test(representative)) wrong(i, "its representative is a twin");
     if (gone.test(representative)) wrong(i, "its representative was removed");
   }
+  return twins;
 }
 
 void check_down(const StateView& view) {
@@ -157,8 +160,9 @@ void guard(const StateFormat& format, const MappedSums& sums, MappedState& state
   Bits gone;
   const auto free = std::make_shared<Bits>();
   check_removed(state, gone, *free);
-  check_twins(view, gone);
+  const Bits twins = check_twins(view, gone);
   check_down(view);
+  check_seeds(view.seeds, n, [&](Slot slot) { return free->test(slot) || twins.test(slot); });
   state.rows =
       std::make_shared<SectionGuard>("rows", view.rows, sums.rows, "row", format.rows.stride,
                                      rows_of(format.rows, view.rows.data(), free));

@@ -59,16 +59,20 @@ void Graph::set_levels(std::vector<UpperLevel> levels, Slot entry) {
   pending_.clear();
 }
 
-void Graph::replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead,
-                    Slot entry) {
+void Graph::replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
+                    Seeds&& seeds) noexcept {
+  seeds_ = std::move(seeds);
   links_ = std::move(links);
   dead_ = std::move(dead);
   set_levels(std::move(levels), entry);
 }
 
 void Graph::borrow(Array<Slot>&& links, std::shared_ptr<const Guard> guard,
-                   std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry) {
-  replace(std::move(links), std::move(levels), std::move(dead), entry);
+                   std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
+                   std::span<const Slot> seeds) {
+  Seeds own;
+  own.set(seeds);
+  replace(std::move(links), std::move(levels), std::move(dead), entry, std::move(own));
   guard_ = std::move(guard);
 }
 
@@ -83,6 +87,7 @@ void Graph::reset() noexcept {
   levels_.clear();
   pending_.clear();
   dead_.clear();
+  seeds_.clear();
   top_ = 0;
   entry_ = kNoLink;
 }
@@ -162,6 +167,7 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
     std::vector<Neighbor>& candidates = scratch.candidates;
     candidates.clear();
     if (level <= top_ && at != kNoLink) {
+      if (level == 0) at = seeds_.nearest(vectors_, query, at);
       const std::size_t nodes = level == 0 ? rows : levels_[level - 1].count;
       beam(query, here, at, options_.ef_construction, nodes, scratch);
       if (level > 0) at = levels_[level - 1].down[scratch.pool[0].id];

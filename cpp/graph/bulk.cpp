@@ -340,6 +340,7 @@ void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t n
   refine(nodes, rows, lists, num_threads, scratches, poll);
   join(nodes, rows, lists, true, num_threads, scratches, poll, 0.85, 1);
   plant_tree(nodes, rows, scratches);
+  seeds_.offer(vectors_, nodes, num_threads);
 }
 
 }  // namespace annx

@@ -26,6 +26,7 @@
 #include "graph/passing.h"
 #include "graph/pool.h"
 #include "graph/scratch.h"
+#include "graph/seeds.h"
 #include "storage/guard.h"
 #include "storage/vectors.h"
 
@@ -166,12 +167,15 @@ class Graph {
   Numbered numbered() const;
   std::size_t top() const noexcept { return top_; }  // levels above 0
   Slot entry() const noexcept { return entry_; }
+  std::span<const Slot> seeds() const noexcept { return seeds_.nodes(); }
   void set_levels(std::vector<UpperLevel> levels, Slot entry);
   // Everything, by what was made elsewhere; with edges, the rows hold the links and their codes.
-  void replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry);
+  void replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
+               Seeds&& seeds) noexcept;
   // The same for reading alone; links of level 0 are verified when they are first used.
   void borrow(Array<Slot>&& links, std::shared_ptr<const Guard> guard,
-              std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry);
+              std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
+              std::span<const Slot> seeds);
   void touch_all() const;
   std::size_t edge_bytes() const noexcept { return edges_ ? edges_->bytes() : 0; }
   std::size_t upper_bytes() const noexcept;
@@ -266,7 +270,8 @@ class Graph {
                   Gate& gate, const std::function<void(double)>& poll);
   void hang_again(Slot root, Slot near, RowEdits& rows, Scratch& scratch) const;
   Slot with_room(Slot start, const RowEdits& rows) const;
-  void forget_numbers(Slot alive, Gate& gate);
+  void forget_numbers(Slot alive, Seeds seeds, Gate& gate);
+  Seeds living_seeds(Scratch& scratch) const;
 
   // repair.cpp
   void around_dead(const Layer& layer, Slot node, std::size_t nodes, Scratch& scratch) const;
@@ -300,6 +305,7 @@ class Graph {
   // What searches see: the number of levels above 0, and the entry point on the highest.
   std::size_t top_ = 0;
   Slot entry_ = kNoLink;
+  Seeds seeds_;
 };
 
 }  // namespace annx

@@ -191,6 +191,13 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
   });
 
   const std::span<const Slot> new_ids = edits[0].ids().first(hung);
+  Seeds seeds = seeds_;
+  if (lowest == 0) {
+    std::vector<Slot> slots;
+    slots.reserve(batch.nodes.size());
+    for (const Batch::Node& node : batch.nodes) slots.push_back(node.slot);
+    seeds.offer(vectors_, slots, num_threads);
+  }
   reserve_ready(hung);
   // From here on nothing throws.
   make_ready(new_ids, edits[0].at(0), num_threads);
@@ -211,6 +218,7 @@ void Graph::link(const Batch& batch, std::size_t lowest, std::size_t num_threads
       entry_ = node.numbers[level];
     }
     pending_.clear();
+    seeds_ = std::move(seeds);
     if (publish) publish();
   }
   write(edits[0].ids().subspan(hung), edits[0].at(hung), num_threads, gate);

@@ -2,6 +2,7 @@
 // Until then searches pass through them, so that no part of the work has to wait for another.
 #include <algorithm>
 #include <mutex>
+#include <optional>
 
 #include "base/thread_pool.h"
 #include "graph/graph.h"
@@ -139,7 +140,11 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
     write(ill, mended.data(), num_threads, gate);
     poll(0.2 + 0.8 * static_cast<double>(first) / static_cast<double>(rows));
   }
-  forget_numbers(alive, gate);
+  {
+    ScratchPool::Lease lease(scratches);
+    make_room(*lease);
+    forget_numbers(alive, living_seeds(*lease), gate);
+  }
   constexpr std::size_t kClear = 512;
   for (std::size_t i = 0; i < dead.size();) {
     const std::lock_guard exclusive(gate);
@@ -150,9 +155,30 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
   }
 }
 
+// Instead of each seed that is dead the nearest that lives among its neighbours.
+Seeds Graph::living_seeds(Scratch& scratch) const {
+  std::vector<Slot> nodes;
+  std::vector<Slot> gone;
+  for (const Slot seed : seeds_.nodes()) (dead_.test(seed) ? gone : nodes).push_back(seed);
+  for (const Slot seed : gone) {
+    const std::size_t count = gather(layer(0), seed, scratch, false);
+    vectors_.distances(vectors_.query(seed), scratch.slots.data(), count, scratch.near.data());
+    std::optional<std::size_t> heir;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Slot slot = scratch.slots[i];
+      if (dead_.test(slot) || std::find(nodes.begin(), nodes.end(), slot) != nodes.end()) continue;
+      if (!heir || scratch.near[i] < scratch.near[*heir]) heir = i;
+    }
+    if (heir) nodes.push_back(scratch.slots[*heir]);
+  }
+  Seeds seeds;
+  seeds.set(nodes);
+  return seeds;
+}
+
 // Takes the dead out of the upper levels, where no row leads to them any more. If the entry point
 // is among them, the lowest slot on the top level takes its place.
-void Graph::forget_numbers(Slot alive, Gate& gate) {
+void Graph::forget_numbers(Slot alive, Seeds seeds, Gate& gate) {
   std::vector<std::vector<Slot>> gone(levels_.size());
   std::vector<Slot> lowest(levels_.size(), kNoLink);
   for (std::size_t l = 0; l < levels_.size(); ++l) {
@@ -171,6 +197,7 @@ void Graph::forget_numbers(Slot alive, Gate& gate) {
   }
   // From here on nothing throws.
   const std::lock_guard exclusive(gate);
+  seeds_ = std::move(seeds);
   for (std::size_t l = 0; l < levels_.size(); ++l) {
     UpperLevel& level = levels_[l];
     level.free.insert(level.free.end(), gone[l].begin(), gone[l].end());

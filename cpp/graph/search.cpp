@@ -99,14 +99,14 @@ void Graph::make_room(Scratch& scratch) const {
   scratch.ids.resize(widest);  // last, because it tells whether all of them are there
 }
 
-// The node of level 0 that a greedy walk through the levels above finds.
+// The node of level 0 that a greedy walk through the levels above finds, or a nearer seed.
 Slot Graph::descend(const Query& query, Scratch& scratch) const {
   make_room(scratch);
   Slot at = entry_;
   for (std::size_t level = top_; level > 0; --level) {
     at = levels_[level - 1].down[greedy(query, layer(level), at, scratch)];
   }
-  return at;
+  return seeds_.nearest(vectors_, query, at);
 }
 
 void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {

@@ -44,6 +44,7 @@ struct IndexState {
   std::vector<Slot> twins;
   std::vector<Level> levels;
   Slot entry = 0;
+  std::vector<Slot> seeds;
 
   StateView view() const;
 };
@@ -142,6 +143,7 @@ class Index final : private Forkable {
     Array<Slot> links;
     Bits dead;
     std::vector<Slot> free;
+    Seeds seeds;
     std::size_t slots = 0;
   };
 
@@ -166,7 +168,7 @@ class Index final : private Forkable {
 
   // state.cpp
   Content make(const StateView& state) const;
-  void take(Content&& content, Slot entry);
+  void take(Content&& content, Slot entry) noexcept;
 
   void keep_alive(std::size_t k, std::size_t ef, Scratch& scratch) const;
   void compare_all(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,

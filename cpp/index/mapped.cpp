@@ -52,7 +52,7 @@ void Index::map(MappedState&& state) {
   Array<Slot> links;
   links.borrow(view.links, state.owner);
   graph_.borrow(std::move(links), state.links, std::move(levels), std::move(dead),
-                view.labels.empty() ? kNoLink : view.entry);
+                view.labels.empty() ? kNoLink : view.entry, view.seeds);
   labels_.borrow(view.labels, std::move(gone), state.owner);
   size_ = view.labels.size();
   ++epoch_;

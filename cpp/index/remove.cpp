@@ -188,6 +188,7 @@ void Index::compact(std::size_t num_threads, const Poll& poll) {
   } else {
     for (Slot& slot : state.levels[0].down) slot = renamed[slot];
   }
+  for (Slot& seed : state.seeds) seed = renamed[seed];
   tick();
   Content content = make(state.view());
   tick();

@@ -15,7 +15,8 @@ StateView IndexState::view() const {
                  norms,
                  twins,
                  {},
-                 entry};
+                 entry,
+                 seeds};
   for (const Level& level : levels) view.levels.push_back({level.down, level.links});
   return view;
 }
@@ -71,6 +72,8 @@ IndexState Index::export_state() const {
     state.levels.push_back({std::move(levels.down[l]), std::move(levels.links[l])});
   }
   state.entry = levels.entry;
+  const std::span<const Slot> seeds = graph_.seeds();
+  state.seeds.assign(seeds.begin(), seeds.end());
   return state;
 }
 
@@ -105,7 +108,9 @@ Index::Content Index::make(const StateView& state) const {
              {},
              {},
              {},
+             {},
              rows};
+  to.seeds.set(state.seeds);
   for (const StateView::Level& from : state.levels) {
     UpperLevel level;
     level.count = from.down.size();
@@ -174,7 +179,7 @@ Index::Content Index::make(const StateView& state) const {
 }
 
 // With the gate closed.
-void Index::take(Content&& content, Slot entry) {
+void Index::take(Content&& content, Slot entry) noexcept {
   content.labels.number_from(labels_.next());
   vectors_.take(std::move(content.vectors));
   if (originals_) originals_->take(std::move(*content.originals));
@@ -183,7 +188,7 @@ void Index::take(Content&& content, Slot entry) {
   size_ = content.slots;
   ++epoch_;
   graph_.replace(std::move(content.links), std::move(content.levels), std::move(content.dead),
-                 size_ == 0 ? kNoLink : entry);
+                 size_ == 0 ? kNoLink : entry, std::move(content.seeds));
   free_ = std::move(content.free);
 }
 

@@ -9,6 +9,10 @@
 
 namespace annx {
 
+// Places where a search may begin (see graph/seeds.h). They cost a search as many distances, 1 to 3
+// % of its time.
+inline constexpr std::size_t kMostSeeds = 64;
+
 struct StateView {
   struct Level {
     std::span<const Slot> down;
@@ -22,6 +26,7 @@ struct StateView {
   std::span<const Slot> twins;  // pairs of slot and representative
   std::vector<Level> levels;
   Slot entry = 0;
+  std::span<const Slot> seeds;
 };
 
 }  // namespace annx

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from annx._backends import select
 from annx._backends.base import (
+    MAX_SEEDS,
     NO_LINK,
     SCALED,
     SLOT_MASK,
@@ -87,6 +88,8 @@ def check_arrays(config: Config, state: State, spanning: bool) -> None:
         raise FormatError(f"entry: expected less than {size}, got {state.entry}")
     if n and not state.levels and outside[state.entry]:
         raise FormatError(f"entry: row {state.entry} is not in the graph")
+    _check_seeds(state.seeds, n)
+    _refuse(outside[state.seeds], 0, "seed", "not in the graph")
     _check_tree(state.links, ~(is_twin | removed) if spanning else None)
 
 
@@ -119,6 +122,18 @@ def check_places(state: State, removed: NDArray[np.uint32]) -> None:
         size = len(level.down)
     if state.entry >= max(size, 1):
         raise FormatError(f"entry: expected less than {size}, got {state.entry}")
+    _check_seeds(state.seeds, n)
+    free = gone[removed != gone]
+    _refuse(np.isin(state.seeds, free), 0, "seed", "not in the graph")
+    _refuse(np.isin(state.seeds, slots), 0, "seed", "not in the graph")
+
+
+def _check_seeds(seeds: NDArray[np.uint32], n: int) -> None:
+    if len(seeds) > MAX_SEEDS:
+        raise FormatError(f"seeds: expected at most {MAX_SEEDS}, got {len(seeds)}")
+    _refuse(seeds >= n, 0, "seed", "out of range")
+    first = np.unique(seeds, return_index=True)[1]
+    _refuse(~np.isin(np.arange(len(seeds)), first), 0, "seed", "appears twice")
 
 
 def check_ends(state: State) -> None:

@@ -42,8 +42,11 @@ _MAX_LEVELS = 64
 FREE = np.uint32(1 << 31)
 #: Checksums of the blocks of all other sections.
 _SUMS = "sums"
-#: The one section that a reader may skip.
+#: What `tune` measured. A reader may skip it.
 _TUNING = "tuning"
+#: Where searches may begin. A reader may skip it, which costs recall in clusters far apart.
+_SEEDS = "seeds"
+_OPTIONAL = (_TUNING, _SEEDS)
 #: An engine may make codes of edges. A file that asks for more than so many bytes of them for
 #: each of its own goes without: M = 64 or less never does.
 _MOST_CODES = 32
@@ -171,6 +174,8 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
         "links": state.links,
         "rows": state.rows,
     }
+    if len(state.seeds):
+        arrays = {_SEEDS: state.seeds} | arrays
     if state.originals is not None:
         arrays["original"] = state.originals
     return arrays if state.norms is None else {"norms": state.norms} | arrays
@@ -208,7 +213,7 @@ def write(file: BinaryIO, stored: Stored) -> _log.Tail:
     sections: list[Section] = []
     end = table_size(len(arrays))
     for (name, array), blocks in zip(arrays.items(), sums, strict=True):
-        crc, required = _sums.of_section(blocks), name not in (LOG, _TUNING)
+        crc, required = _sums.of_section(blocks), name not in (LOG, *_OPTIONAL)
         section = Section(name, array.dtype, required, crc, aligned(end), array.nbytes)
         sections.append(section)
         end = section.end
@@ -332,9 +337,10 @@ def assemble(head: Head, arrays: dict[str, NDArray[Any]]) -> Stored:
     FormatError
     """
     config, n = head.config, head.n
-    required = {s.name for s in head.sections if s.required or s.name == _TUNING}
+    required = {s.name for s in head.sections if s.required or s.name in _OPTIONAL}
     arrays = {name: arrays[name] for name in arrays if name in required}
     tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
+    seeds = _take(arrays, _SEEDS, np.uint32, None) if _SEEDS in arrays else np.empty(0, np.uint32)
     _take(arrays, _SUMS, np.uint32, None)
     sizes = _take(arrays, "levels", np.uint32, None).tolist()
     if len(sizes) > _MAX_LEVELS:
@@ -358,6 +364,7 @@ def assemble(head: Head, arrays: dict[str, NDArray[Any]]) -> Stored:
         ],
         entry=head.entry,
         originals=None if kept is None else _take(arrays, "original", np.uint8, kept),
+        seeds=seeds,
     )
     if arrays:
         raise FormatError(f"unknown section {next(iter(arrays))!r}: needs a newer annx")

@@ -88,3 +88,15 @@ def test_golden_file_with_a_log(backend, path):
     np.testing.assert_allclose(
         index.get([*want]), np.stack([*want.values()]), rtol=1e-6, atol=close
     )
+
+
+@pytest.mark.parametrize("name", ["native", "numba"])
+def test_golden_file_with_seeds(use_backend, name):
+    use_backend(name)
+    path = FOLDER / "seeds" / "v1_l2_sq10.annx"
+    index = annx.load(path)
+    assert index.to_bytes() == path.read_bytes()
+    # All rows but ten twins: fewer than there may be.
+    assert np.array_equal(index._core.export_state().seeds, np.arange(make.N - 10))
+    x = make.vectors("f32")
+    assert (index.search(x[:50], k=1).labels[:, 0] == make.labels()[:50]).all()

@@ -73,6 +73,13 @@ def removed():
     return index
 
 
+def seeded():
+    """An index with places where searches may begin."""
+    index = annx.Index(DIM, **options("l2_sq10"), M=3, ef_construction=20, seed=7)
+    index.add(vectors("f32"), labels())
+    return index
+
+
 def logged(name, path):
     """Save an index, and then what was changed since, twice."""
     codec = FILES[name]
@@ -102,6 +109,9 @@ def main(folder):
     path = Path(folder) / "removed" / "v1_l2_f32.annx"
     if not path.exists():
         removed().save(path)
+    path = Path(folder) / "seeds" / "v1_l2_sq10.annx"
+    if not path.exists():
+        seeded().save(path)
     for name in ("l2_f32", "cosine_bf16", "l2_turbo", "cosine_sq8-f32", "hamming_b1"):
         path = Path(folder) / "logged" / f"v1_{name}.annx"
         if not path.exists():

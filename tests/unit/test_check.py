@@ -249,3 +249,20 @@ def test_entry_must_be_in_the_graph():
     state.levels, state.entry = [], 5
     with pytest.raises(FormatError, match="entry: row 5 is not in the graph"):
         _format.loads(dump(config, state))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [
+        ([6], "seed 0: out of range"),
+        ([0, NO_LINK], "seed 1: out of range"),
+        ([1, 2, 1], "seed 2: appears twice"),
+        ([0, 5], "seed 1: not in the graph"),
+        (range(65), "seeds: expected at most 64, got 65"),
+    ],
+)
+def test_seeds_must_be_nodes(seeds, text):
+    config, state = sample()
+    state.seeds = np.array(seeds, np.uint32)
+    with pytest.raises(FormatError, match=text):
+        _format.loads(dump(config, state))

@@ -41,6 +41,8 @@ OCCLUDED_FLAG = np.uint32(1 << 30)
 SLOT_MASK = np.uint32((1 << 30) - 1)
 #: Most rows that one index holds.
 MAX_ROWS = (1 << 30) - 2
+#: Most nodes where a search may begin beside the one that the upper levels lead to.
+MAX_SEEDS = 64
 
 #: How a query was answered, by its number in a report: every row that passes was compared;
 #: a beam through the graph; a beam over the rows that pass, reached over the others; a beam
@@ -186,6 +188,9 @@ class State:
         level 0); 0 in an empty index.
     originals : ndarray of shape (n, kept_stride), uint8, or None
         The vectors themselves, where ``Config.keep``.
+    seeds : ndarray of shape (s,), uint32
+        Slots of nodes far from each other, where a search may begin too; at most
+        ``MAX_SEEDS``.
     """
 
     rows: NDArray[np.uint8]
@@ -196,6 +201,7 @@ class State:
     levels: list[Level] = field(default_factory=list)
     entry: int = 0
     originals: NDArray[np.uint8] | None = None
+    seeds: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,4 +71,5 @@ def _as_dict(state: State) -> dict[str, Any]:
         "levels": [(level.down, level.links) for level in state.levels],
         "entry": state.entry,
         "originals": state.originals,
+        "seeds": state.seeds,
     }

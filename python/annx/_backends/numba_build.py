@@ -26,6 +26,7 @@ from annx._backends.numba_layout import (
     Scratch,
     Store,
 )
+from annx._backends.numba_seeds import nearest_start, offer_seed
 from annx._backends.numba_tree import FILLED, KEPT, REJECTED, find_parent
 
 
@@ -317,12 +318,14 @@ def _insert(
             if dead:
                 count = _alive(store, graph.upper_slot, scratch, count)
             _link_upper(store, graph, scratch, first + n, count)
+        node, dist = nearest_start(store, graph, query, row, scale, node, dist)
         count = beam(
             store, graph.links, graph.upper_slot[:0], scratch, query, row, scale, node, dist, ef
         )
         if dead:
             count = _alive(store, graph.upper_slot[:0], scratch, count)
         _link_base(store, graph, scratch, slot, count)
+    offer_seed(store, graph, slot)
     if level > top:
         head[TOP] = level
         head[ENTRY] = first + level - 1 if level else slot

@@ -358,7 +358,7 @@ class Changing(Parts):
             with self._lock.writing():
                 self._unfinished = True
                 graph.next_twin[: self._slot_count()] = 0
-                graph.head[:] = (0, 0, 0, -1, 0, graph.head[TOP_LABEL], 0, 0)
+                graph.head[:] = (0, 0, 0, -1, 0, graph.head[TOP_LABEL], 0, 0, 0)
                 self._free = np.empty(0, np.int64)
                 self._contents, self._places, self._entered = NO_CONTENTS, EMPTY_PLACES, 0
                 self._epoch += 1

@@ -39,4 +39,5 @@ def squeezed(state: State) -> State:
         levels=levels,
         entry=entry,
         originals=shifted(state.originals),
+        seeds=renamed[state.seeds],
     )

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from annx._backends.base import MAX_SEEDS, Config
 from annx._backends.base import SCALED as SCALED_CODECS
-from annx._backends.base import Config
 
 #: What ``Store.metric`` says. Hamming needs no number: uint64 rows have no other
 #: distance. Cosine over float32 is DOT, because its rows are unit vectors.
 L2, DOT, SCALED = 0, 1, 2
 
 #: Places in ``Graph.head``.
-ROWS, UPPER, ENTRY, TOP, TWINS, TOP_LABEL, LIVE, DEAD = range(8)
+ROWS, UPPER, ENTRY, TOP, TWINS, TOP_LABEL, LIVE, DEAD, SEEDS = range(9)
 
 #: The label of a slot whose row was removed. If it has links, the row is a dead node, which
 #: searches pass through; otherwise the slot is free.
@@ -71,9 +71,9 @@ class Graph(NamedTuple):
 
     Attributes
     ----------
-    head : ndarray of shape (8,), int64
+    head : ndarray of shape (9,), int64
         Slots, nodes above level 0, entry, top level (-1: empty), twins, highest label so
-        far (-1 if none is above), rows with a label, dead nodes.
+        far (-1 if none is above), rows with a label, dead nodes, seeds.
     links : ndarray of shape (capacity, 2 * M), uint32
     next_twin : ndarray of shape (capacity,), uint32
         0, or a slot plus 1: from a row to the last of its twins, from there to the
@@ -82,6 +82,10 @@ class Graph(NamedTuple):
     upper_links : ndarray of shape (upper_capacity, M), uint32
     upper_down, upper_slot : ndarray of shape (upper_capacity,), uint32
     upper_level : ndarray of shape (upper_capacity,), uint8
+    seeds : ndarray of shape (MAX_SEEDS,), uint32
+        Slots where a search may begin.
+    seeds_apart : ndarray of shape (1,), float32
+        Distance of the two nearest of them; NaN if not known.
     """
 
     head: NDArray[np.int64]
@@ -92,6 +96,8 @@ class Graph(NamedTuple):
     upper_down: NDArray[np.uint32]
     upper_slot: NDArray[np.uint32]
     upper_level: NDArray[np.uint8]
+    seeds: NDArray[np.uint32]
+    seeds_apart: NDArray[np.float32]
 
 
 class Scratch(NamedTuple):
@@ -173,7 +179,7 @@ def new_store(config: Config) -> Store:
 def new_graph(config: Config) -> Graph:
     """Make a graph without nodes."""
     return Graph(
-        np.array([0, 0, 0, -1, 0, -1, 0, 0], np.int64),
+        np.array([0, 0, 0, -1, 0, -1, 0, 0, 0], np.int64),
         np.empty((0, 2 * config.M), np.uint32),
         np.empty(0, np.uint32),
         np.empty((0, 2), np.uint32),
@@ -181,6 +187,8 @@ def new_graph(config: Config) -> Graph:
         np.empty(0, np.uint32),
         np.empty(0, np.uint32),
         np.empty(0, np.uint8),
+        np.zeros(MAX_SEEDS, np.uint32),
+        np.full(1, np.nan, np.float32),
     )
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._backends.base import NO_LINK, SLOT_MASK
-from annx._backends.numba_graph import EXPANDED, descend, gather, new_epoch, place
+from annx._backends.numba_graph import EXPANDED, gather, new_epoch, place
 from annx._backends.numba_jit import entry, inner
 from annx._backends.numba_kernels import ask_for, distance, distances, scale_at
 from annx._backends.numba_layout import Graph, Scratch, Store
+from annx._backends.numba_seeds import start_of
 
 #: In ``pool_node`` of a wide beam: this candidate counts.
 _COUNTED = np.uint32(1 << 30)
@@ -141,7 +142,7 @@ def within_block(
     many, or -1 if `budget` distances did not do.
     """
     scale = scale_at(store.metric, scales, q)
-    node, dist = descend(store, graph, scratch, queries, q, scale, 0)
+    node, dist = start_of(store, graph, scratch, queries, q, scale)
     links = graph.links
     count = wide_beam(
         store, links, scratch, queries, q, scale, node, dist, ef, everything, radius, budget, walk
@@ -181,7 +182,7 @@ def local_nearest(
     """Walk greedily to a node that is nearer than its neighbours; how many pass near it."""
     scale = scale_at(store.metric, scales, q)
     node: Any
-    node, best = descend(store, graph, scratch, queries, q, scale, 0)
+    node, best = start_of(store, graph, scratch, queries, q, scale)
     links = graph.links
     closer = True
     while closer:

@@ -18,6 +18,7 @@ from annx._backends.numba_layout import (
     ENTRY,
     NO_LABEL,
     ROWS,
+    SEEDS,
     TOP,
     TWINS,
     UPPER,
@@ -178,9 +179,31 @@ def without_dead(store: Store, graph: Graph) -> Graph:
     elif int(head[TOP]) > 0 or store.labels[entry] == NO_LABEL:
         entry = int(_nodes(store, graph)[0])
     head[UPPER], head[ENTRY], head[TOP], head[DEAD] = len(left), entry, top, 0
+    seeds = _living_seeds(store, graph)
+    head[SEEDS] = len(seeds)
     return graph._replace(
-        head=head, upper_links=links, upper_down=down, upper_slot=slot, upper_level=level
+        head=head,
+        upper_links=links,
+        upper_down=down,
+        upper_slot=slot,
+        upper_level=level,
+        seeds=np.concatenate([seeds, np.zeros(len(graph.seeds) - len(seeds), np.uint32)]),
+        seeds_apart=np.full(1, np.nan, np.float32),
     )
+
+
+def _living_seeds(store: Store, graph: Graph) -> NDArray[np.uint32]:
+    """Instead of each seed that is dead the nearest that lives among its neighbours."""
+    seeds = graph.seeds[: int(graph.head[SEEDS])]
+    is_dead = store.labels[seeds] == NO_LABEL
+    living = seeds[~is_dead].tolist()
+    for seed in seeds[is_dead].tolist():
+        row = graph.links[seed]
+        near = (row[row != NO_LINK] & SLOT_MASK).astype(np.int64)
+        near = near[(store.labels[near] != NO_LABEL) & ~np.isin(near, living)]
+        if len(near):
+            living.append(int(near[np.argmin(_distances(store, seed, near.tolist()))]))
+    return np.array(living, np.uint32)
 
 
 def _nodes(store: Store, graph: Graph) -> Any:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annx._backends.numba_graph import beam, descend
+from annx._backends.numba_graph import beam
 from annx._backends.numba_jit import entry, inner
 from annx._backends.numba_kernels import scale_at
 from annx._backends.numba_layout import ROWS, Graph, Scratch, Store
 from annx._backends.numba_passing import FOUND, counted_alone, depth, wide_beam
 from annx._backends.numba_rerank import rank
+from annx._backends.numba_seeds import start_of
 
 
 @inner
@@ -123,7 +124,7 @@ def search_block(
     links = graph.links
     for q in range(start, stop):
         scale = scale_at(store.metric, scales, q)
-        node, dist = descend(store, graph, scratch, queries, q, scale, 0)
+        node, dist = start_of(store, graph, scratch, queries, q, scale)
         if passing.size:
             count = _passing_beam(
                 store, links, scratch, queries, q, scale, node, dist, k, width, passing, budget,

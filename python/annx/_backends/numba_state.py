@@ -13,6 +13,7 @@ from annx._backends.numba_layout import (
     ENTRY,
     NO_LABEL,
     ROWS,
+    SEEDS,
     TOP,
     TWINS,
     UPPER,
@@ -125,6 +126,7 @@ def export_state(config: Config, store: Store, originals: Store | None, graph: G
         levels=levels,
         entry=entry,
         originals=kept,
+        seeds=graph.seeds[: int(graph.head[SEEDS])].copy(),
     )
     free = (state.labels == NO_LABEL) & (state.links[:, 0] == NO_LINK)
     if free.any():
@@ -213,4 +215,6 @@ def _enter_rest(graph: Graph, state: State, top_label: int, counts: tuple[int, i
         before, start = start, stop
     top = len(state.levels) if n else -1
     # The top level's nodes come last, so its numbers count on from `before`.
-    graph.head[:] = (n, start, state.entry + before, top, len(state.twins), top_label, *counts)
+    graph.head[:SEEDS] = (n, start, state.entry + before, top, len(state.twins), top_label, *counts)
+    graph.head[SEEDS] = len(state.seeds)
+    graph.seeds[: len(state.seeds)] = state.seeds
