@@ -60,8 +60,8 @@ void Graph::set_levels(std::vector<UpperLevel> levels, Slot entry) {
 }
 
 void Graph::replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
-                    std::span<const Slot> seeds) {
-  seeds_.set(seeds);
+                    Seeds&& seeds) noexcept {
+  seeds_ = std::move(seeds);
   links_ = std::move(links);
   dead_ = std::move(dead);
   set_levels(std::move(levels), entry);
@@ -70,7 +70,9 @@ void Graph::replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&
 void Graph::borrow(Array<Slot>&& links, std::shared_ptr<const Guard> guard,
                    std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
                    std::span<const Slot> seeds) {
-  replace(std::move(links), std::move(levels), std::move(dead), entry, seeds);
+  Seeds own;
+  own.set(seeds);
+  replace(std::move(links), std::move(levels), std::move(dead), entry, std::move(own));
   guard_ = std::move(guard);
 }
 

@@ -171,7 +171,7 @@ class Graph {
   void set_levels(std::vector<UpperLevel> levels, Slot entry);
   // Everything, by what was made elsewhere; with edges, the rows hold the links and their codes.
   void replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
-               std::span<const Slot> seeds);
+               Seeds&& seeds) noexcept;
   // The same for reading alone; links of level 0 are verified when they are first used.
   void borrow(Array<Slot>&& links, std::shared_ptr<const Guard> guard,
               std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,

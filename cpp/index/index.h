@@ -143,6 +143,7 @@ class Index final : private Forkable {
     Array<Slot> links;
     Bits dead;
     std::vector<Slot> free;
+    Seeds seeds;
     std::size_t slots = 0;
   };
 
@@ -167,7 +168,7 @@ class Index final : private Forkable {
 
   // state.cpp
   Content make(const StateView& state, std::size_t num_threads) const;
-  void take(Content&& content, Slot entry, std::span<const Slot> seeds);
+  void take(Content&& content, Slot entry) noexcept;
 
   void keep_alive(std::size_t k, std::size_t ef, Scratch& scratch) const;
   void compare_all(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,

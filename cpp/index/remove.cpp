@@ -193,7 +193,7 @@ void Index::compact(std::size_t num_threads, const Poll& poll) {
   Content content = make(state.view(), num_threads);
   tick();
   const std::lock_guard exclusive(gate_);
-  take(std::move(content), state.entry, state.seeds);
+  take(std::move(content), state.entry);
 }
 
 }  // namespace annx

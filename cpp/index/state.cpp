@@ -109,7 +109,9 @@ Index::Content Index::make(const StateView& state, std::size_t num_threads) cons
              {},
              {},
              {},
+             {},
              rows};
+  to.seeds.set(state.seeds);
   for (const StateView::Level& from : state.levels) {
     UpperLevel level;
     level.count = from.down.size();
@@ -176,7 +178,7 @@ Index::Content Index::make(const StateView& state, std::size_t num_threads) cons
 }
 
 // With the gate closed.
-void Index::take(Content&& content, Slot entry, std::span<const Slot> seeds) {
+void Index::take(Content&& content, Slot entry) noexcept {
   content.labels.number_from(labels_.next());
   vectors_.take(std::move(content.vectors));
   if (originals_) originals_->take(std::move(*content.originals));
@@ -185,7 +187,7 @@ void Index::take(Content&& content, Slot entry, std::span<const Slot> seeds) {
   size_ = content.slots;
   ++epoch_;
   graph_.replace(std::move(content.links), std::move(content.levels), std::move(content.dead),
-                 size_ == 0 ? kNoLink : entry, seeds);
+                 size_ == 0 ? kNoLink : entry, std::move(content.seeds));
   free_ = std::move(content.free);
 }
 
@@ -193,7 +195,7 @@ void Index::import_state(const StateView& state) {
   const std::lock_guard writer(writer_);
   Content content = make(state, std::max(1U, std::thread::hardware_concurrency()));
   const std::lock_guard exclusive(gate_);
-  take(std::move(content), state.entry, state.seeds);
+  take(std::move(content), state.entry);
 }
 
 MemoryUse Index::memory() const {

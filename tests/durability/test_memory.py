@@ -20,7 +20,7 @@ from annx import FormatError
 from annx._journal import ADD, Journal
 
 #: Children that run out of it.
-SEEDS = 600 if LONG else 45
+SEEDS = 600 if LONG else 30
 #: For a file that claims more than there is: enough to open what it is made from.
 ROOM = 12 << 20
 #: What is there besides, for a child that sets limits of its own.
@@ -188,7 +188,7 @@ def test_loading_without_memory_is_a_memory_error():
         if not path.exists() or path.stat().st_size != len(data):
             path.write_bytes(data)
         options = [{}, {"mmap": True}, {"verify": "structure"}][seed % 3]
-        room = (seed + 1) * len(data) // 16
+        room = (seed + 1) * len(data) // 10
         limit(room)
         try:
             loaded = annx.load(path, num_threads=1 + seed % 2, **options)
@@ -203,7 +203,7 @@ def test_loading_without_memory_is_a_memory_error():
             return "BAD: another index"
         return verdict
 
-    found = results(judge, 40, PLENTY)
+    found = results(judge, 24, PLENTY)
     assert {"opened", "fell short"} <= set(found)
 
 

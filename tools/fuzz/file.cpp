@@ -110,6 +110,7 @@ std::optional<File> decode(std::span<const std::byte> data) {
 Bytes encode(File& file) {
   const auto wanted = [&](const std::string& name) {
     if (name == "norms") return file.head.has_norms();
+    if (name == "seeds") return !file.sections[name].empty();
     return name != "original" || file.head.keep != 0;
   };
   std::size_t count = 0;
@@ -127,7 +128,7 @@ Bytes encode(File& file) {
     out.resize((out.size() + kAlignment - 1) / kAlignment * kAlignment);
     std::memcpy(out.data() + at, name.data(), name.size());
     put<std::uint8_t>(out, at + 8, kind.type);
-    put<std::uint8_t>(out, at + 9, 1);
+    put<std::uint8_t>(out, at + 9, name == "seeds" ? 0 : 1);
     put<std::uint64_t>(out, at + 16, out.size());
     put<std::uint64_t>(out, at + 24, content.size());
     out.insert(out.end(), content.begin(), content.end());
