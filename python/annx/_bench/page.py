@@ -267,10 +267,7 @@ def _how(page: _Page) -> str:
     }
     items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items())
     notes = "".join(f"<li>{escape(note)}.</li>" for note in page.notes())
-    failures = "".join(
-        f"<li>{escape(f.build)}, {escape(f.stage)}: {escape(f.message)}.</li>"
-        for f in comparison.failures
-    )
+    failures = "".join(f"<li>{escape(line)}.</li>" for line in tables.failure_lines(comparison))
     settings = json.dumps(plain(comparison.settings), indent=1)
     return (
         f"<p>{escape(METHOD)}</p>\n"
@@ -278,6 +275,14 @@ def _how(page: _Page) -> str:
         + f"<dl>{items}</dl>\n"
         f"<details><summary>all settings</summary><pre>{escape(settings)}</pre></details>"
     )
+
+
+def _stores(comparison: Comparison) -> str:
+    lines = tables.stores_lines(comparison)
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<p class="soft">What these vectors are stored as:</p>\n<ul class="soft">{items}</ul>'
 
 
 def page(comparison: Comparison, *, extra: str = "", note: str = "") -> str:
@@ -352,6 +357,7 @@ thorough one.</p>
 <p class="soft">MB that the index adds to a process of its own: bars show it after the build, thin
 lines reach to the peak of the build.</p>
 {table(tables.cost_columns(comparison), tables.cost_rows(comparison))}
+{_stores(comparison)}
 {latency}
 {extra}
 <h2>Every point</h2>
