@@ -79,20 +79,21 @@ class _Page:
         return qps_at(self.fronts[curve], SHOWN_RECALL)
 
     def lead(self) -> str:
-        """Say in one sentence what the first curve reaches."""
-        first = self.curves[0]
-        found = next(
-            (a for a in self.comparison.at_recall if (a.curve, a.recall) == (first, SHOWN_RECALL)),
-            None,
-        )
-        if found is None or found.qps is None:
+        """Say in one sentence what annx reaches."""
+        shown = [found for found in self.comparison.at_recall if found.recall == SHOWN_RECALL]
+        own = {a.curve: a for a in shown if self.is_own(a.curve) and a.qps is not None}
+        first = own.get(self.curves[0])
+        if first is None or first.qps is None:
             return ""
         text = (
-            f"At {SHOWN_RECALL:.0%} recall {first} answers {found.qps:,.0f} queries a second on "
-            "one thread"
+            f"At {SHOWN_RECALL:.0%} recall {first.curve} answers {first.qps:,.0f} queries a "
+            "second on one thread"
         )
-        if ratio := found.ratios.get(BASELINE):
+        if ratio := first.ratios.get(BASELINE):
             text += f", {ratio.median:.2f} times what {BASELINE} does at the same recall"
+            for name, found in own.items():
+                if found is not first and (ratio := found.ratios.get(BASELINE)):
+                    text += f"; {name}, {ratio.median:.2f} times"
         return f'<p class="lead">{escape(text)}.</p>'
 
     def legend(self) -> tuple[str, str]:
@@ -316,8 +317,8 @@ def page(comparison: Comparison, *, extra: str = "", note: str = "") -> str:
         latency = f"""<h2>One call for one query</h2>
 {made.latency()}
 <p class="soft">Microseconds: bars show the median of all queries, thin lines reach to the 99th
-percentile. Each curve at its fastest setting that reaches a recall of 0.95, or at its most
-thorough one.</p>
+percentile, arrows towards it. Each curve at its fastest setting that reaches a recall of 0.95, or
+at its most thorough one.</p>
 {table(tables.LATENCY_COLUMNS, tables.latency_rows(comparison), 2)}"""
     memory = made.memory()
     points = table(tables.POINT_COLUMNS, tables.point_rows(comparison), 2)

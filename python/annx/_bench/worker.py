@@ -147,6 +147,8 @@ class _Job:
             memory.settle()
             after = memory.resident()
             grown = None if before is None or after is None else after - before
+            # The search after the build may have taken more than the build itself.
+            high = None if high is None or after is None else max(high, after)
             most = None if before is None or high is None else high - before
             out.append(Built(*spent, grown, most, None, self.engine.stores()))
         size = self._save(path)

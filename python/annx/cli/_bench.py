@@ -241,8 +241,8 @@ def show(comparison: Comparison) -> None:
         _output.table(tables.LATENCY_COLUMNS, tables.latency_rows(comparison), left=2)
     _output.heading("cost")
     _output.table(tables.cost_columns(comparison), tables.cost_rows(comparison))
-    for line in tables.stores_lines(comparison):
-        _output.echo(line)
+    if stores := tables.stores_lines(comparison):
+        _output.echo("\n" + "\n".join(stores))
     for line in tables.failure_lines(comparison):
         _output.echo(f"\n{line}")
     if busy := tables.busy_line(comparison):
