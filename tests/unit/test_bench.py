@@ -1,13 +1,15 @@
-"""The benchmark harness: truth, recall, interpolation, the plot and the report."""
+"""The benchmark harness: a run, what it leaves out, and the report."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib.machinery
 import json
+import os
+import sys
 from html import escape
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,115 +17,20 @@ import pytest
 pytest.importorskip("click")
 pytest.importorskip("rich")
 
-from annx._bench import svg, tables
+from annx._bench import machine, tables
 from annx._bench.budget import left_out, scaled
 from annx._bench.changes import changes
 from annx._bench.comparison import EFS, Settings, installed_peers, variants
-from annx._bench.curves import Point, at_recall, front, qps_at, recall_at
+from annx._bench.curves import at_recall
 from annx._bench.engines import LIBRARIES, Spec, engine_class, installed, make
 from annx._bench.journal import Journal, load
 from annx._bench.memory import resident
 from annx._bench.page import page
 from annx._bench.run import compare
-from annx._bench.truth import Truth, distances, true_neighbors
+from annx._bench.truth import Truth
 from annx.cli import _answers
 from annx.datasets import Dataset
 from annx.errors import FormatError, ParameterError
-
-
-def slow_distance(metric, a, b):
-    if metric == "hamming":
-        return float(sum((x ^ y).bit_count() for x, y in zip(a.tolist(), b.tolist(), strict=True)))
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    if metric == "l2":
-        return float(((a - b) ** 2).sum())
-    if metric == "cosine":
-        a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
-    return float(1 - (a * b).sum())
-
-
-@pytest.mark.parametrize("metric", ["l2", "ip", "cosine", "hamming"])
-@pytest.mark.parametrize("dtype", ["f4", "f2", "i1", "u1"])
-def test_truth_matches_a_slow_twin(metric, dtype):
-    rng = np.random.default_rng(0)
-    low, high = (0, 200) if dtype == "u1" else (-100, 100)
-    if metric == "hamming":
-        dtype, low, high = "u1", 0, 256
-    base = rng.integers(low, high, (300, 8)).astype(dtype)
-    queries = rng.integers(low, high, (5, 8)).astype(dtype)
-    want = np.array([[slow_distance(metric, query, row) for row in base] for query in queries])
-    rows = np.tile(np.arange(300), (5, 1))
-    np.testing.assert_allclose(distances(base, queries, rows, metric), want, atol=1e-12)
-    found = true_neighbors(base, queries, 7, metric)
-    np.testing.assert_allclose(
-        np.take_along_axis(want, found, 1), np.sort(want, axis=1)[:, :7], atol=1e-12
-    )
-
-
-def test_recall_counts_ties_once_and_padding_never():
-    base = np.array([[0.0], [1.0], [1.0], [1.0], [5.0]], np.float32)
-    truth = Truth(base, np.zeros((1, 1), np.float32), 2, "l2")
-    assert truth.recall(np.array([[0, 1]])) == 1.0
-    assert truth.recall(np.array([[3, 0]])) == 1.0, "another row at the same distance"
-    assert truth.recall(np.array([[0, 0]])) == 0.5, "one row named twice"
-    assert truth.recall(np.array([[0, -1]])) == 0.5
-    assert truth.recall(np.array([[4, -1]])) == 0.0
-
-
-def test_truth_takes_given_neighbours_but_not_too_few():
-    base = np.arange(10, dtype=np.float32)[:, None]
-    query = np.zeros((1, 1), np.float32)
-    wrong = np.array([[7, 8, 9]])
-    assert Truth(base, query, 3, "l2", wrong).recall(np.array([[3, 4, 5]])) == 1.0
-    assert Truth(base, query, 4, "l2", wrong).recall(np.array([[0, 1, 2, 3]])) == 1.0
-
-
-def point(curve, recall, *qps):
-    return Point(curve, curve, {"ef": 10}, recall, list(qps), [0.0] * len(qps))
-
-
-def test_front_keeps_what_nothing_beats():
-    points = [point("a", recall, qps) for recall, qps in [(0.8, 9), (0.7, 9), (0.9, 5), (0.85, 4)]]
-    assert [(p.recall, p.qps[0]) for p in front(points)] == [(0.8, 9), (0.9, 5)]
-
-
-def test_speed_is_interpolated_and_never_extrapolated():
-    points = front([point("a", 0.8, 1000.0), point("a", 0.9, 100.0)])
-    assert qps_at(points, 0.85) == pytest.approx(1000 * 10**-0.5)
-    assert qps_at(points, 0.8) == pytest.approx(1000)
-    assert qps_at(points, 0.9) == pytest.approx(100)
-    assert qps_at(points, 0.91) is None
-    assert qps_at(points, 0.5) == 1000, "what reaches more than is asked for will do"
-    assert qps_at([], 0.5) is None
-
-
-def test_recall_at_a_speed_is_the_reverse():
-    points = front([point("a", 0.8, 1000.0), point("a", 0.9, 100.0), point("a", 0.95, 10.0)])
-    for recall in (0.8, 0.83, 0.9, 0.93, 0.95):
-        assert recall_at(points, qps_at(points, recall)) == pytest.approx(recall)
-    assert recall_at(points, 2000) is None
-    assert recall_at(points, 1) == 0.95
-
-
-def test_ratios_are_taken_round_by_round():
-    points = [
-        point("annx", 0.8, 200.0, 400.0, 300.0),
-        point("hnswlib", 0.8, 100.0, 100.0, 100.0),
-        point("annx", 1.0, 200.0, 400.0, 300.0),
-        point("hnswlib", 1.0, 50.0, 50.0, 50.0),
-    ]
-    own, other = at_recall(points, [0.8], ["hnswlib", "absent"])
-    assert own.ratios.keys() == {"hnswlib"} and not other.ratios
-    ratio = own.ratios["hnswlib"]
-    assert (ratio.median, ratio.low, ratio.high) == pytest.approx((3, 2, 4))
-    assert (own.qps, own.qps_low, own.qps_high) == pytest.approx((300, 200, 400))
-
-
-def test_best_build_of_a_baseline_counts():
-    slow, fast = point("hnswlib", 0.95, 10.0), point("hnswlib", 0.96, 20.0)
-    slow.build, fast.build = "M=8", "M=16"
-    own, _ = at_recall([point("annx", 0.97, 40.0), slow, fast], [0.95], ["hnswlib"])
-    assert own.ratios["hnswlib"].median == pytest.approx(2)
 
 
 def blobs(rows=1200, dim=16):
@@ -252,6 +159,17 @@ def test_changes_tell_noise_from_regressions(comparison):
         changes(result, other)
 
 
+@pytest.mark.parametrize(
+    "module, program",
+    [(None, "annx"), ("annx.cli.__main__", "python -m annx.cli"), ("a.b", "python -m a.b")],
+)
+def test_a_command_can_be_given_again(monkeypatch, module, program):
+    spec = None if module is None else importlib.machinery.ModuleSpec(module, None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    monkeypatch.setattr(sys, "argv", ["/a/bin/annx", "bench", os.path.abspath("my rows.npy")])
+    assert machine._command() == f"{program} bench 'my rows.npy'"
+
+
 def test_beams_are_at_least_k():
     settings = Settings("l2", k=30, efs=EFS[:5], rounds=1, latency=False, peers=())
     points = compare(blobs(), settings).points
@@ -295,6 +213,64 @@ def test_a_run_names_what_it_had_no_time_for():
     assert [failure.stage for failure in result.failures] == ["left out"]
     assert "would take about" in result.failures[0].message
     assert "would take about" in page(result)
+
+
+def test_of_annx_only_the_first_codec_stays_whatever_it_takes():
+    codecs = ("auto", "compact", "turbo")
+    settings = Settings("l2", rounds=1, efs=(10,), codecs=codecs, peers=(), minutes=1e-6)
+    result = compare(blobs(dim=40), dataclasses.replace(settings, latency=False))
+    assert result.curves() == ["annx auto"]
+    left = {failure.build.split()[1] for failure in result.failures}
+    assert left == {"compact", "turbo"}
+    assert all("raise --minutes" in failure.message for failure in result.failures)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_two_presets_that_store_the_same_are_one_curve(tmp_path, whole):
+    data = blobs(dim=40)
+    if whole:
+        base, queries = (np.rint(20 * rows).clip(0, 255) for rows in (data.base, data.queries))
+        data = Dataset("whole", base, queries, None, "l2")
+    codecs = ("auto", "compact", "turbo")
+    settings = Settings("l2", rounds=1, efs=(10,), codecs=codecs, peers=(), latency=False)
+    result = compare(data, settings, journal=Journal(tmp_path / "run.jsonl"))
+    stores = tables.stores_lines(result)
+    if whole:
+        assert result.curves() == ["annx auto", "annx turbo"]
+        assert stores[0].startswith("annx auto: u8: every value is a whole number")
+        only = result.failures[0]
+        assert only.build.startswith("annx compact") and only.stage == "left out"
+        assert only.message.startswith("it stores these vectors as annx auto does (u8: ")
+        assert [build.curve for build in result.builds] == result.curves()
+    else:
+        assert result.curves() == ["annx auto", "annx compact", "annx turbo"]
+        assert not result.failures and len(stores) == 3
+        assert stores[1].startswith("annx compact: sq10: ")
+    assert all(escape(line) in page(result) for line in stores)
+    assert load(tmp_path / "run.jsonl") == result
+
+
+def test_a_codec_that_was_asked_for_needs_no_words(comparison):
+    assert tables.stores_lines(comparison[0]) == []
+
+
+@pytest.mark.skipif(not installed("hnswlib"), reason="hnswlib is not installed")
+def test_no_peer_is_lost_without_a_word(tmp_path):
+    packed = np.random.default_rng(0).integers(0, 256, (200, 4)).astype(np.uint8)
+    data = Dataset("bits", packed[:180], packed[180:], None, "hamming")
+    settings = Settings(
+        "hamming", rounds=1, efs=(10,), codecs=("b1",), latency=False, absent=("ngt", "voyager")
+    )
+    result = compare(data, settings, journal=Journal(tmp_path / "run.jsonl"))
+    assert tables.failure_lines(result) == [
+        "hnswlib, left out: no metric hamming",
+        "ngt, voyager, left out: not installed: pip install 'annx[peers]'",
+    ]
+    assert all(escape(line) in page(result) for line in tables.failure_lines(result))
+    lines = (tmp_path / "run.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "run.jsonl").write_text("".join(lines[:-1]))
+    again = compare(data, settings, journal=Journal(tmp_path / "run.jsonl"))
+    assert again.failures == result.failures, "said once, however often it goes on"
 
 
 def test_every_installed_peer_gets_through_a_run():
@@ -389,39 +365,20 @@ def test_page_is_wellformed_and_needs_no_network(comparison):
         assert word in text
 
 
+@pytest.mark.skipif(not installed("hnswlib"), reason="hnswlib is not installed")
+def test_page_leads_with_every_curve_of_annx(comparison):
+    result, _ = comparison
+    own, other, _ = (a for a in result.at_recall if a.recall == 0.95)
+    said = f"{own.ratios['hnswlib'].median:.2f} times what hnswlib does at the same recall"
+    said += f"; annx f16, {other.ratios['hnswlib'].median:.2f} times."
+    assert said in page(result)
+
+
 @pytest.mark.parametrize("left_out", ["latencies", "at_recall"])
 def test_page_of_less(comparison, left_out):
     result = copy.copy(comparison[0])
     setattr(result, left_out, [])
     Tags().feed(page(result))
-
-
-@pytest.mark.parametrize("width, height", [(828, 480), (358, 380)])
-def test_plot_keeps_every_point_inside(width, height):
-    curves = [
-        svg.Series("a", 0, [svg.Mark(0.5, 90.0, "<1>"), svg.Mark(0.97, 20.0, "2")], True),
-        svg.Series("b & c", 13, [svg.Mark(1.0, 1e6, "3")]),
-    ]
-    points = [point for curve in curves for point in curve.marks]
-    wide = width > 500
-    x = svg.recall_axis([point.x for point in points], 10, wide)
-    y = svg.log_axis("queries per second", [point.y for point in points], wide)
-    root = ElementTree.fromstring(svg.plot(curves, x, y, width, height))
-    marks = [*root.iter("circle"), *root.iter("polygon")]
-    assert len(marks) == 3
-    for circle in root.iter("circle"):
-        assert 0 < float(circle.get("cx")) < width
-        assert 0 < float(circle.get("cy")) < height
-    assert len([*root.iter("text")]) >= 5
-
-
-def test_bars_keep_texts_inside():
-    rows = [svg.Bar("a long name", 0, 10.0, "10", 12.0), svg.Bar("b", 1, 0.0, "out of reach")]
-    root = ElementTree.fromstring(svg.bars(rows, 358, "t"))
-    for text in root.iter("text"):
-        left = float(text.get("x"))
-        wide = 7 * len(text.text)
-        assert (left - wide >= 0) if text.get("text-anchor") == "end" else (left + wide <= 358)
 
 
 def test_tables_have_a_row_for_each_figure(comparison):

@@ -196,6 +196,18 @@ def test_bench_prints_tables_and_writes_file_and_page(files):
     assert {json.loads(line)["verdict"] for line in said.splitlines()} >= {"better"}
 
 
+def test_bench_compares_presets_and_says_who_is_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("annx._bench.comparison.installed", lambda name: name == "annx")
+    options = ["--rows=400", "--queries=5", "--ef=10", "--rounds=1"]
+    said = run("bench", *options).stdout
+    assert all(f"annx {preset}" in said for preset in ("auto", "compact", "turbo"))
+    assert "hnswlib, symqg, vsag, " in said and "left out: not installed" in said
+    assert "not installed" not in run("bench", *options, "--alone", "--out=a.jsonl").stdout
+    said = run("bench", *options, "--alone", "--codec=f16", "--out=b.jsonl").stdout
+    assert "annx f16" in said and "annx auto" not in said
+
+
 def test_bench_takes_one_file_of_vectors(files, monkeypatch):
     monkeypatch.chdir(files)
     options = ["--metric=cosine", "--ef=10", "--rounds=1", "--alone"]

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import dataclasses
-import http.server
-import socket
 import struct
-import threading
 
 import numpy as np
 import pytest
@@ -320,106 +316,3 @@ def test_generated_data_is_as_hard_as_it_says():
 def test_generate_refuses(options):
     with pytest.raises(ParameterError):
         datasets.generate(**{"name": "clusters", **options})
-
-
-@pytest.fixture
-def served(tmp_path, monkeypatch):
-    """A server of files on this machine, what it was asked for, and sets that name it."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = (folder / self.path[1:]).read_bytes()
-            wanted = self.headers.get("Range")
-            asked.append((self.path, wanted))
-            start, status = 0, 200
-            if wanted:
-                start, _, end = wanted.removeprefix("bytes=").partition("-")
-                body = body[int(start) : int(end) + 1 if end else None]
-                status = 206
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *words):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/"
-        files = {name: url + name for name in ("base.fbin", "query.fbin", "gt.ibin")}
-        known = datasets.PublicSet("toy", 5, 2, "float32", "ip", files, {})
-        monkeypatch.setitem(datasets.PUBLIC, "toy", known)
-        monkeypatch.setenv("ANNX_DATA", str(tmp_path / "cache"))
-        yield folder, asked, known
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def toy(served):
-    folder, _, _ = served
-    base = np.arange(14, dtype=np.float32).reshape(7, 2)
-    datasets.write(folder / "base.fbin", base)
-    datasets.write(folder / "query.fbin", base[:3])
-    datasets.write(folder / "gt.ibin", np.zeros((3, 2), np.int32))
-    return base
-
-
-def test_fetch_downloads_once_and_only_what_it_needs(served, toy, tmp_path):
-    _, asked, _ = served
-    told = []
-    data = datasets.fetch("toy", progress=lambda *words: told.append(words))
-    np.testing.assert_array_equal(data.base, toy[:5])
-    assert data.metric == "ip" and data.name == "toy" and data.neighbors.shape == (3, 2)
-    assert ("/base.fbin", "bytes=0-47") in asked and len(asked) == 3
-    assert ("downloading base.fbin", 48, 48) in told
-    datasets.fetch("toy")
-    assert len(asked) == 3
-    assert not list((tmp_path / "cache").rglob("*.part"))
-
-
-def test_fetch_goes_on(served, toy, tmp_path):
-    folder, asked, _ = served
-    place = tmp_path / "cache" / "toy"
-    place.mkdir(parents=True)
-    (place / "base.fbin.part").write_bytes((folder / "base.fbin").read_bytes()[:20])
-    np.testing.assert_array_equal(datasets.fetch("toy").base, toy[:5])
-    assert ("/base.fbin", "bytes=20-47") in asked
-
-
-def test_fetch_refuses_a_wrong_checksum(served, toy, tmp_path, monkeypatch):
-    _, _, known = served
-    wrong = dataclasses.replace(known, sha256={"query.fbin": "0" * 64})
-    monkeypatch.setitem(datasets.PUBLIC, "toy", wrong)
-    with pytest.raises(FormatError, match="expected SHA-256 0000"):
-        datasets.fetch("toy")
-    assert not list((tmp_path / "cache").rglob("query*"))
-
-
-def test_fetch_says_what_to_do_offline(served, toy, tmp_path, monkeypatch):
-    _, _, known = served
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/base.fbin"
-    gone = dataclasses.replace(known, files={"base.fbin": url})
-    monkeypatch.setitem(datasets.PUBLIC, "toy", gone)
-    with pytest.raises(ConnectionError) as caught:
-        datasets.fetch("toy")
-    place = tmp_path / "cache" / "toy" / "base.fbin"
-    assert f"download {url} and put it at {place}" in str(caught.value)
-    with pytest.raises(ParameterError, match="sift-128-euclidean"):
-        datasets.fetch("nothing")
-
-
-def test_public_sets_are_consistent():
-    for name, known in datasets.PUBLIC.items():
-        assert known.name == name and known.metric in ("l2", "ip", "cosine", "hamming")
-        assert known.files and all(url.startswith("http") for url in known.files.values())
-        assert known.sha256.keys() <= known.files.keys()
-        for file in known.files:
-            assert f".{file.rpartition('.')[2]}" in datasets.SUFFIXES

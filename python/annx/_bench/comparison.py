@@ -16,6 +16,8 @@ from annx.errors import ParameterError
 EFS = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 TARGETS = (0.90, 0.95, 0.99)
 BASELINE = "hnswlib"
+#: The stage at which what was never tried has failed.
+LEFT_OUT = "left out"
 #: Curves that the others' speeds are divided by, where they were measured.
 BASELINES = (BASELINE, "symqg")
 
@@ -35,9 +37,12 @@ class Settings:
     threads : int
         For builds; searches run on one.
     minutes : float, optional
-        How long the run may take, roughly: peers whose builds do not fit are left out.
+        How long the run may take, roughly: builds that do not fit are left out, but for
+        those of the first codec and of the baseline.
     clock : str
         ``"wall"``, or ``"cpu"`` on a machine that is busy otherwise.
+    absent : tuple of str
+        Libraries that would have been compared, were they installed.
     """
 
     metric: str
@@ -55,6 +60,7 @@ class Settings:
     minutes: float | None = None
     clock: str = "wall"
     seed: int = 0
+    absent: tuple[str, ...] = ()
 
     def specs(self) -> list[Spec]:
         """Every build, annx first; libraries that lack the metric are left out.
@@ -68,15 +74,36 @@ class Settings:
         """
         for codec in self.codecs:
             annx.Index(8, self.metric, codec=codec)  # refuses what it does not know
+        return [spec for spec in self._specs() if engine_class(spec).knows(self.metric)]
+
+    def _specs(self) -> list[Spec]:
         curves = [("annx", codec) for codec in self.codecs]
         curves += [curve for peer in self.peers for curve in variants(peer)]
-        specs = [
+        return [
             Spec(library, self.metric, variant, m, construction, self.seed)
             for library, variant in dict.fromkeys(curves)
             for m in self.M
             for construction in self.ef_construction
         ]
-        return [spec for spec in specs if engine_class(spec).knows(self.metric)]
+
+    def left_out(self) -> list[Failure]:
+        """What is not compared, and why, before anything is tried."""
+        out = {
+            spec.curve: f"no metric {self.metric}"
+            for spec in self._specs()
+            if not engine_class(spec).knows(self.metric)
+        }
+        out |= dict.fromkeys(self.absent, "not installed: pip install 'annx[peers]'")
+        return [Failure(name, LEFT_OUT, why) for name, why in out.items()]
+
+    def is_sure(self, spec: Spec) -> bool:
+        """Whether a build stays, whatever it takes."""
+        return spec.curve in (f"annx {self.codecs[0]}", BASELINE)
+
+
+def absent_libraries() -> tuple[str, ...]:
+    """Libraries that could be compared, were they installed."""
+    return tuple(name for name in LIBRARIES if not installed(name))
 
 
 def variants(peer: str) -> list[tuple[str, str]]:
@@ -114,6 +141,8 @@ class Build:
         Growth of a process of its own, after the build and at most during it.
     file : int or None
         Bytes of the saved index; None where the library cannot save it.
+    stores : str
+        What a preset has come to for these rows, in words; empty if there was no choice.
     """
 
     curve: str
@@ -124,6 +153,7 @@ class Build:
     resident: int | None
     peak: int | None
     file: int | None
+    stores: str = ""
 
 
 @dataclass(slots=True)

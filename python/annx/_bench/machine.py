@@ -87,10 +87,13 @@ def _versions() -> dict[str, str]:
 
 
 def _command() -> str:
-    program = Path(sys.argv[0]).name if sys.argv else "python"
+    program = [Path(sys.argv[0]).name if sys.argv else "python"]
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    if module is not None:
+        program = ["python", "-m", module.name.removesuffix(".__main__")]
     # A path of this machine would say nothing elsewhere; its last part does.
     words = [Path(word).name if os.path.isabs(word) else word for word in sys.argv[1:]]
-    return shlex.join([program, *words])
+    return shlex.join([*program, *words])
 
 
 def describe() -> Machine:

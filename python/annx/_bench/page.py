@@ -79,20 +79,21 @@ class _Page:
         return qps_at(self.fronts[curve], SHOWN_RECALL)
 
     def lead(self) -> str:
-        """Say in one sentence what the first curve reaches."""
-        first = self.curves[0]
-        found = next(
-            (a for a in self.comparison.at_recall if (a.curve, a.recall) == (first, SHOWN_RECALL)),
-            None,
-        )
-        if found is None or found.qps is None:
+        """Say in one sentence what annx reaches."""
+        shown = [found for found in self.comparison.at_recall if found.recall == SHOWN_RECALL]
+        own = {a.curve: a for a in shown if self.is_own(a.curve) and a.qps is not None}
+        first = own.get(self.curves[0])
+        if first is None or first.qps is None:
             return ""
         text = (
-            f"At {SHOWN_RECALL:.0%} recall {first} answers {found.qps:,.0f} queries a second on "
-            "one thread"
+            f"At {SHOWN_RECALL:.0%} recall {first.curve} answers {first.qps:,.0f} queries a "
+            "second on one thread"
         )
-        if ratio := found.ratios.get(BASELINE):
+        if ratio := first.ratios.get(BASELINE):
             text += f", {ratio.median:.2f} times what {BASELINE} does at the same recall"
+            for name, found in own.items():
+                if found is not first and (ratio := found.ratios.get(BASELINE)):
+                    text += f"; {name}, {ratio.median:.2f} times"
         return f'<p class="lead">{escape(text)}.</p>'
 
     def legend(self) -> tuple[str, str]:
@@ -267,10 +268,7 @@ def _how(page: _Page) -> str:
     }
     items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items())
     notes = "".join(f"<li>{escape(note)}.</li>" for note in page.notes())
-    failures = "".join(
-        f"<li>{escape(f.build)}, {escape(f.stage)}: {escape(f.message)}.</li>"
-        for f in comparison.failures
-    )
+    failures = "".join(f"<li>{escape(line)}.</li>" for line in tables.failure_lines(comparison))
     settings = json.dumps(plain(comparison.settings), indent=1)
     return (
         f"<p>{escape(METHOD)}</p>\n"
@@ -278,6 +276,14 @@ def _how(page: _Page) -> str:
         + f"<dl>{items}</dl>\n"
         f"<details><summary>all settings</summary><pre>{escape(settings)}</pre></details>"
     )
+
+
+def _stores(comparison: Comparison) -> str:
+    lines = tables.stores_lines(comparison)
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<p class="soft">What these vectors are stored as:</p>\n<ul class="soft">{items}</ul>'
 
 
 def page(comparison: Comparison, *, extra: str = "", note: str = "") -> str:
@@ -311,8 +317,8 @@ def page(comparison: Comparison, *, extra: str = "", note: str = "") -> str:
         latency = f"""<h2>One call for one query</h2>
 {made.latency()}
 <p class="soft">Microseconds: bars show the median of all queries, thin lines reach to the 99th
-percentile. Each curve at its fastest setting that reaches a recall of 0.95, or at its most
-thorough one.</p>
+percentile, arrows towards it. Each curve at its fastest setting that reaches a recall of 0.95, or
+at its most thorough one.</p>
 {table(tables.LATENCY_COLUMNS, tables.latency_rows(comparison), 2)}"""
     memory = made.memory()
     points = table(tables.POINT_COLUMNS, tables.point_rows(comparison), 2)
@@ -352,6 +358,7 @@ thorough one.</p>
 <p class="soft">MB that the index adds to a process of its own: bars show it after the build, thin
 lines reach to the peak of the build.</p>
 {table(tables.cost_columns(comparison), tables.cost_rows(comparison))}
+{_stores(comparison)}
 {latency}
 {extra}
 <h2>Every point</h2>

@@ -6,12 +6,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from annx._bench.budget import BUILD_SHARE, duration, left_out
-from annx._bench.comparison import BASELINE, Build, Comparison, Failure, Settings
+from annx._bench.comparison import LEFT_OUT, Build, Comparison, Failure, Settings
 from annx._bench.curves import Point, front
 from annx._bench.engines import Spec
 from annx._bench.journal import Journal, about
@@ -56,6 +57,9 @@ class _Run:
     def build(self, specs: Sequence[Spec], folder: Path) -> None:
         """Start a process for each index, and build it there, or load what was built."""
         failed = self.journal.failed()
+        for failure in self.settings.left_out():
+            if failure.build not in failed:
+                self.journal.put("failure", failure)
         for spec in specs:
             if spec.name not in failed:
                 self.workers.append(Worker(spec, folder, self.settings.threads))
@@ -91,11 +95,14 @@ class _Run:
                 self.fail(worker, "build", error)
         spent = sum(sum(record["seconds"]) for record in self.journal.of("build"))
         seconds = 60 * (self.settings.minutes or 0) * BUILD_SHARE
-        wanted = {w.spec.name for w in self.workers if w.spec.library in ("annx", BASELINE)}
-        for name in left_out(predicted, wanted, seconds - spent):
+        sure = {w.spec.name for w in self.workers if self.settings.is_sure(w.spec)}
+        for name in left_out(predicted, sure, seconds - spent):
             worker = next(worker for worker in self.workers if worker.spec.name == name)
-            reason = f"its build would take about {duration(predicted[name])}"
-            self.fail(worker, "left out", WorkerError(reason))
+            reason = (
+                f"its build would take about {duration(predicted[name])}, and all of them may "
+                f"take {duration(seconds)}: raise --minutes"
+            )
+            self.fail(worker, LEFT_OUT, WorkerError(reason))
 
     def _build(self, worker: Worker, kept: Path | None) -> None:
         path = None if kept is None else str(kept)
@@ -105,6 +112,10 @@ class _Run:
             return  # it could not be saved the first time, which was the one to measure
         # The first build of a process shows its memory best: later ones reuse it.
         first = costs[0]
+        if twin := self._twin(spec, first.stores):
+            reason = f"it stores these vectors as {twin} does ({first.stores})"
+            self.fail(worker, LEFT_OUT, WorkerError(reason))
+            return
         record = Build(
             spec.curve,
             spec.name,
@@ -114,8 +125,17 @@ class _Run:
             first.resident,
             first.peak,
             first.file,
+            first.stores,
         )
         self.journal.put("build", record)
+
+    def _twin(self, spec: Spec, stores: str) -> str | None:
+        """Name the curve of the same index, where two presets have come to the same."""
+        same = {replace(spec, variant=codec).name for codec in self.settings.codecs}
+        for record in self.journal.of("build"):
+            if stores and record["build"] in same and record.get("stores") == stores:
+                return str(record["curve"])
+        return None
 
     def find_recalls(self, truth: Truth) -> None:
         """Try every setting once, up to the recall that is asked for."""

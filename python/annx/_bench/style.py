@@ -5,11 +5,13 @@ from __future__ import annotations
 #: At least 4.5 to 1 against the page.
 _LIGHT = (
     "#0b57d0 #b54a05 #087a5d #8a3fb5 #b3261e #766600 "
-    "#0b7090 #b0307a #4a5a1f #5a5f66 #3d3dbd #94511f"
+    "#0b7090 #b0307a #4a5a1f #5a5f66 #3d3dbd #94511f "
+    "#2b7a0b #7d2348 #1f3f66 #6a5acd"
 ).split()
 _DARK = (
     "#7fb0ff #ffa05c #4fd0ab #d39bf5 #ff8f86 #d9c64a "
-    "#5cc8ea #f58cc4 #b5c97a #b3bac2 #a3a3ff #d9a077"
+    "#5cc8ea #f58cc4 #b5c97a #b3bac2 #a3a3ff #d9a077 "
+    "#8fe36a #e0a3b8 #9fc0e0 #c9b8ff"
 ).split()
 
 
@@ -37,10 +39,11 @@ h2 { font-size: 1.15rem; margin: 40px 0 8px; }
 p { margin: 8px 0; } .soft { color: var(--soft); font-size: .875rem; }
 .lead { font-size: 1.1rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; font-size: .84rem;
+  font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 8px 5px 0; text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; vertical-align: bottom; }
-tbody tr { border-top: 1px solid var(--line); }
+tbody td { border-top: 1px solid var(--line); }
 tr.own td { font-weight: 600; }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--page); }
 .left1 th:nth-child(1), .left1 td:nth-child(1), .left2 th:nth-child(-n+2),

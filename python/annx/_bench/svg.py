@@ -10,7 +10,7 @@ from html import escape
 #: Room for tick labels and axis titles, in pixels.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 10, 46
 #: So many colours the style sheet has; marks and dashes tell apart what shares one.
-COLOURS = 12
+COLOURS = 16
 _SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
     (),  # a circle
     ((-3.7, -3.7), (3.7, -3.7), (3.7, 3.7), (-3.7, 3.7)),
@@ -20,6 +20,9 @@ _SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
 )
 #: Width of a letter at most, on average: fonts differ, and some names are bold.
 _LETTER = 7.6
+#: The thin line of a bar is cut at so many times the longest bar: one library's slowest calls
+#: would squeeze all bars to nothing.
+_REACH = 3
 #: Recall of 1 stands where 0.9995 would: no logarithm reaches it.
 _PERFECT = 0.0005
 
@@ -188,7 +191,7 @@ def plot(curves: Sequence[Series], x: Axis, y: Axis, width: int, height: int) ->
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A horizontal bar; `beyond` is a second end, drawn as a thin line."""
+    """A horizontal bar; `beyond` is a second end, drawn as a thin line, or an arrow to it."""
 
     name: str
     number: int
@@ -212,7 +215,9 @@ def bars(rows: Sequence[Bar], width: int, title: str) -> str:
     step, thick = 24, 14
     left = 8 + max((_LETTER * len(row.name) for row in rows), default=0)
     room = width - left - 8 - max((_LETTER * len(row.text) for row in rows), default=0)
-    most = max((max(row.value, row.beyond or 0) for row in rows), default=1) or 1
+    longest = max((row.value for row in rows), default=1) or 1
+    most = min(_REACH * longest, max((row.beyond or 0 for row in rows), default=0))
+    most = max(most, longest)
     height = step * len(rows) + 4
     out = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
     for place, row in enumerate(rows):
@@ -226,11 +231,11 @@ def bars(rows: Sequence[Bar], width: int, title: str) -> str:
             f'width="{length:.1f}" height="{thick}" rx="2"/>'
         )
         if row.beyond is not None:
-            end = max(length, row.beyond / most * room)
+            end = max(length, min(row.beyond / most, 1) * room)
             line = top + thick / 2
+            tip = "m-5 -4l5 4l-5 4" if row.beyond > most else "m0 -4v8"
             out.append(
-                f'<path class="beyond" d="M{left + length:.1f} {line}H{left + end:.1f}'
-                f'M{left + end:.1f} {line - 4}v8"/>'
+                f'<path class="beyond" d="M{left + length:.1f} {line}H{left + end:.1f}{tip}"/>'
             )
         out.append(f'<text x="{left + end + 6:.1f}" y="{middle}">{escape(row.text)}</text>')
     out.append("</svg>")

@@ -155,6 +155,20 @@ def point_rows(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
+def stores_lines(comparison: Comparison) -> list[str]:
+    """Say what annx's presets have come to, one line for each curve."""
+    found = {build.curve: build.stores for build in comparison.builds if build.stores}
+    return [f"{curve}: {stores}" for curve, stores in found.items()]
+
+
+def failure_lines(comparison: Comparison) -> list[str]:
+    """Say what is missing, and why; what has the same reason stands in one line."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for failure in comparison.failures:
+        reasons.setdefault((failure.stage, failure.message), []).append(failure.build)
+    return [f"{', '.join(builds)}, {stage}: {said}" for (stage, said), builds in reasons.items()]
+
+
 def machine_line(comparison: Comparison) -> str:
     """Name the machine and the versions of what was compared in one line."""
     machine = comparison.machine

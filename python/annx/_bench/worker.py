@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class Built:
         Growth of the process after the build, and at most during it, beside the input.
     file : int or None
         Bytes of the saved index.
+    stores : str
+        As :meth:`Engine.stores`.
     """
 
     seconds: float
@@ -57,6 +59,7 @@ class Built:
     resident: int | None
     peak: int | None
     file: int | None
+    stores: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +147,13 @@ class _Job:
             memory.settle()
             after = memory.resident()
             grown = None if before is None or after is None else after - before
+            # The search after the build may have taken more than the build itself.
+            high = None if high is None or after is None else max(high, after)
             most = None if before is None or high is None else high - before
-            out.append(Built(*spent, grown, most, None))
+            out.append(Built(*spent, grown, most, None, self.engine.stores()))
         size = self._save(path)
         self._ready()
-        return [Built(b.seconds, b.cpu_seconds, b.resident, b.peak, size) for b in out]
+        return [replace(built, file=size) for built in out]
 
     def _save(self, path: str | None) -> int | None:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:

@@ -10,13 +10,22 @@ import click
 from annx import datasets
 from annx._bench import tables
 from annx._bench.changes import Change, changes
-from annx._bench.comparison import BASELINE, EFS, Comparison, Settings, installed_peers
+from annx._bench.comparison import (
+    BASELINE,
+    EFS,
+    Comparison,
+    Settings,
+    absent_libraries,
+    installed_peers,
+)
 from annx._bench.journal import Journal, load
 from annx._bench.page import page
 from annx._bench.run import compare
 from annx.cli import _options, _output
 from annx.errors import ParameterError
 
+#: annx's curves unless others are asked for: the first always, the others if they fit.
+PRESETS = ("auto", "compact", "turbo")
 #: Queries taken from the rows where there are none.
 HELD_OUT = 1000
 #: Rows generated if no number is given: a minute for annx and hnswlib.
@@ -44,9 +53,8 @@ ROWS = 20_000
     "codecs",
     metavar="NAME",
     multiple=True,
-    default=("auto",),
-    show_default=True,
-    help="annx's codec or preset; repeat to compare several.",
+    help="annx's codec or preset; repeat for several.  [default: auto, and, as far as the time "
+    "allows, compact and turbo]",
 )
 @click.option(
     "--peer",
@@ -82,7 +90,7 @@ ROWS = 20_000
     type=click.FloatRange(min=0, min_open=True),
     default=10,
     show_default=True,
-    help="About how long it may take: peers whose builds do not fit are left out.",
+    help="About how long it may take: what does not fit is left out, and named.",
 )
 @click.option("--rounds", type=_options.positive, default=3, show_default=True)
 @click.option(
@@ -159,7 +167,7 @@ def bench(
         k=k,
         M=m,
         ef_construction=ef_construction,
-        codecs=("b1",) if metric == "hamming" else codecs,
+        codecs=("b1",) if metric == "hamming" else codecs or PRESETS,
         peers=() if alone else choose(peers),
         efs=ef,
         minutes=minutes,
@@ -167,6 +175,7 @@ def bench(
         threads=threads or os.cpu_count() or 1,
         clock=clock,
         seed=seed,
+        absent=() if alone or (peers and "all" not in peers) else absent_libraries(),
     )
     if out is None and not as_json:
         out = Path(f"bench-{dataset.name}.jsonl")
@@ -208,8 +217,6 @@ def run(
             raise
     if not as_json:
         show(result)
-        if BASELINE not in installed_peers():
-            _output.echo("\nhnswlib is not installed: pip install 'annx[bench]' to compare")
     if out is not None and result.points:
         where = out.with_suffix(".html")
         where.write_text(page(result), encoding="utf-8")
@@ -234,8 +241,10 @@ def show(comparison: Comparison) -> None:
         _output.table(tables.LATENCY_COLUMNS, tables.latency_rows(comparison), left=2)
     _output.heading("cost")
     _output.table(tables.cost_columns(comparison), tables.cost_rows(comparison))
-    for failure in comparison.failures:
-        _output.echo(f"\n{failure.build}, {failure.stage}: {failure.message}")
+    if stores := tables.stores_lines(comparison):
+        _output.echo("\n" + "\n".join(stores))
+    for line in tables.failure_lines(comparison):
+        _output.echo(f"\n{line}")
     if busy := tables.busy_line(comparison):
         _output.echo(f"\n{busy}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import http.client
 import os
 import urllib.error
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from annx.datasets import _checksums
+from annx.datasets._checksums import SUMS, Checksum
 from annx.datasets._dataset import Dataset, read_dataset
 from annx.datasets._public import PUBLIC, PublicSet
 from annx.datasets._raw import BINS
@@ -37,6 +39,9 @@ def fetch(
 ) -> Dataset:
     """Download a public data set unless it is there, and read it.
 
+    Length and SHA-256 of each file are recorded in ``SHA256SUMS`` beside it when it comes,
+    and verified whenever it is used again.
+
     Parameters
     ----------
     name : str
@@ -57,20 +62,48 @@ def fetch(
     ConnectionError
         It could not be downloaded; the message says from where and to where.
     FormatError
-        What was downloaded has another checksum, or is damaged. It is not kept.
+        A file has another length or checksum than it should, or is damaged. The message says
+        how to get it anew; what was just downloaded is not kept.
     """
     found = PUBLIC.get(name)
     if found is None:
         raise ParameterError(f"expected one of {', '.join(PUBLIC)}, got {name!r}")
     place = Path(cache_folder() if folder is None else folder) / name
     place.mkdir(parents=True, exist_ok=True)
+    recorded = _checksums.read(place)
+    unknown: dict[Path, Checksum] = {}
     for file, url in found.files.items():
         path = place / file
+        expected = _expected(found, file, recorded)
         if not path.exists():
-            _download(found, url, path, progress)
+            _download(found, url, path, expected, progress)
+        elif expected is not None:
+            _checksums.verify(path, expected, _how_to_replace(found, path))
+        else:
+            unknown[path] = Checksum.of(path)
     only = next(iter(found.files))
     data = read_dataset(place / only if only.endswith(".hdf5") else place)
+    # Files that somebody put there are trusted once they have been read as what they should be;
+    # a folder that cannot be written to does no harm.
+    with contextlib.suppress(OSError):
+        for path, checksum in unknown.items():
+            _checksums.record(path, checksum)
     return Dataset(name, data.base, data.queries, data.neighbors, found.metric)
+
+
+def _expected(found: PublicSet, file: str, recorded: dict[str, Checksum]) -> Checksum | None:
+    """What a file has to be, where that is known: what is published goes before a record."""
+    known, published = recorded.get(file), found.sha256.get(file)
+    if published is None or (known is not None and known.sha256 == published):
+        return known
+    return Checksum(published)
+
+
+def _how_to_replace(found: PublicSet, path: Path) -> str:
+    advice = "remove it, and it is downloaded anew"
+    if path.name not in found.sha256:
+        advice += f"; if you have replaced it yourself, remove its line from {SUMS}"
+    return advice
 
 
 def _most_bytes(found: PublicSet, path: Path) -> int | None:
@@ -81,7 +114,11 @@ def _most_bytes(found: PublicSet, path: Path) -> int | None:
 
 
 def _download(
-    found: PublicSet, url: str, path: Path, progress: Callable[[str, int, int], object]
+    found: PublicSet,
+    url: str,
+    path: Path,
+    expected: Checksum | None,
+    progress: Callable[[str, int, int], object],
 ) -> None:
     part = path.with_name(f"{path.name}.part")
     most = _most_bytes(found, path)
@@ -95,10 +132,20 @@ def _download(
         ) from e
     if most is not None:
         _crop(part, found.rows)
-    expected = found.sha256.get(path.name)
-    if expected is not None and (got := _sha256(part)) != expected:
+    got = Checksum.of(part)
+    if expected is not None and got.sha256 != expected.sha256:
         part.unlink()
-        raise FormatError(f"{path.name}: expected SHA-256 {expected}, got {got}: removed")
+        reason = "removed"
+        if path.name not in found.sha256:
+            reason += (
+                f". {url} is not what it was when it was first downloaded: to trust what it is "
+                f"now, remove the line of {path.name} from {path.parent / SUMS}"
+            )
+        raise FormatError(
+            f"{path.name}: expected SHA-256 {expected.sha256}, got {got.sha256}: {reason}"
+        )
+    # Recorded first: a file that is there is never one without a record.
+    _checksums.record(path, got)
     part.replace(path)
 
 
@@ -130,8 +177,3 @@ def _crop(path: Path, rows: int) -> None:
     """Let the header say how many rows were downloaded."""
     with path.open("r+b") as file:
         file.write(np.array([rows], "<u4").tobytes())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

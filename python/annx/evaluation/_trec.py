@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TypeVar
 
 from annx.errors import FormatError, ParameterError
 from annx.evaluation._lines import PathLike, problem, read_lines, write_text
 from annx.evaluation._measures import Qrels, Run
+
+Value = TypeVar("Value", int, float)
 
 _BEIR_HEADER = ["query-id", "corpus-id", "score"]
 
@@ -63,10 +66,8 @@ def read_qrels(path: PathLike) -> dict[str, dict[str, int]]:
             raise problem(
                 path, number, f"expected a whole number as relevance, got {relevance!r}"
             ) from None
-        documents = qrels.setdefault(query, {})
-        if document in documents:
+        if not _enter(qrels, query, document, value):
             raise problem(path, number, f"document {document!r} is judged twice for {query!r}")
-        documents[document] = value
     if not qrels:
         raise FormatError(f"{path}: expected judgements, got none")
     return qrels
@@ -152,10 +153,8 @@ def read_run(path: PathLike) -> dict[str, dict[str, float]]:
             value = math.nan
         if not math.isfinite(value):
             raise problem(path, number, f"expected a finite number as score, got {score!r}")
-        documents = run.setdefault(query, {})
-        if document in documents:
+        if not _enter(run, query, document, value):
             raise problem(path, number, f"document {document!r} stands twice for {query!r}")
-        documents[document] = value
     if not run:
         raise FormatError(f"{path}: expected a run, got none")
     return run
@@ -192,6 +191,15 @@ def write_run(path: PathLike, run: Run, *, tag: str = "annx") -> None:
                 file.write(
                     f"{_field(query)} Q0 {_field(document)} {rank} {float(score)!r} {name}\n"
                 )
+
+
+def _enter(table: dict[str, dict[str, Value]], query: str, document: str, value: Value) -> bool:
+    """Enter a document's value for a query; False if it has one already."""
+    documents = table.setdefault(query, {})
+    if document in documents:
+        return False
+    documents[document] = value
+    return True
 
 
 def _field(text: str, forbidden: str | None = None) -> str:

@@ -52,6 +52,12 @@ class AnnxEngine(Engine):
         """Answer one query."""
         return self.index.search(query, k)
 
+    def stores(self) -> str:
+        """Codec of a preset and why, without the preset's name: two may come to the same."""
+        info = self.index.info()
+        preset, _, why = str(info["codec_why"]).partition(": ")
+        return f"{info['codec']}: {why}" if preset == self.spec.variant and why else ""
+
     def save(self, path: Path) -> None:
         """Write the index to a new file."""
         self.index.save(path)

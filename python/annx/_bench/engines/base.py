@@ -109,6 +109,10 @@ class Engine:
         """Answer one query of shape (dim,), by the call that the library has for it."""
         raise NotImplementedError
 
+    def stores(self) -> str:
+        """Say what the rows made of a variant that lets them decide; empty for others."""
+        return ""
+
     def save(self, path: Path) -> None:
         """Write the index to a new file or folder."""
         raise NotImplementedError
