@@ -194,6 +194,7 @@ void Index::compact(std::size_t num_threads, const Poll& poll) {
   tick();
   const std::lock_guard exclusive(gate_);
   take(std::move(content), state.entry);
+  scratch_.drop();  // as wide as there were slots
 }
 
 }  // namespace annx

@@ -233,6 +233,19 @@ def test_dead_rows_are_few_and_nothing_leads_to_free_slots(engine, rng):
         check_graph(index)
 
 
+def test_compact_gives_back_half_of_all_memory(use_backend, rng):
+    """Of small rows too, whose labels and lookups weigh most."""
+    use_backend("native")
+    x = rng.integers(0, 256, (20_000, 16), dtype=np.uint8)
+    index = annx.Index(16, codec="u8")
+    index.add(x)
+    index.search(x, 1)
+    before = index.info()["memory"]["total"]
+    index.remove(np.arange(0, 20_000, 2))
+    index.compact()
+    assert index.info()["memory"]["total"] < 0.6 * before
+
+
 def test_compact_gives_memory_back(living, rng):
     x = vectors(rng, 4000, 32, "f32")
     index = annx.Index(32, codec="f32", ef_search=100)
