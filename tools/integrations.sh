@@ -29,7 +29,6 @@ export OPENBLAS_NUM_THREADS=1
 if [ $# -gt 0 ]; then
   exec "$python" -m pytest -p no:cacheprovider "$@"
 fi
-# TensorFlow is left out, for its size: its part of test_arrays.py is skipped.
 "$python" -m pytest -p no:cacheprovider tests/integrations tests/unit/test_arrays.py
 "$python" -m pytest -p no:cacheprovider --doctest-modules --pyargs \
   annx.integrations annx.evaluation

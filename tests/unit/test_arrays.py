@@ -141,13 +141,13 @@ def test_jax_tracers_are_refused(x):
     ("codec", "name"), [("f32", "float32"), ("f16", "float16"), ("i8", "int8")]
 )
 def test_tensorflow_is_not_copied(door, x, codec, name):
-    tf = pytest.importorskip("tensorflow")
+    tf = library("tensorflow")
     tensor = tf.cast(x * 20, name)
     check_no_copy(door, tensor, address(np.from_dlpack(tensor)), codec)
 
 
 def test_tensorflow(x):
-    tf = pytest.importorskip("tensorflow")
+    tf = library("tensorflow")
     half = tf.cast(x, tf.bfloat16)
     want = tf.cast(half, tf.float32).numpy()
     assert np.array_equal(to_rows(half, DIM, "f32"), want)
