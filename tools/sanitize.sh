@@ -18,7 +18,12 @@ ANNX_REQUIRE_NATIVE=1 "$python" -m pip install --quiet '.[test]' \
 
 # CPython frees little of what it allocates for its own lifetime.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+skipped=()
 if [[ $sanitizers == *address* ]]; then
+  # A child that is forked while a thread is in ASan's allocator waits for that thread for ever:
+  # GCC 12's does not take its own locks for a fork.
+  skipped=(--deselect
+    tests/conformance/test_concurrency.py::test_fork_in_the_midst_of_everything)
   "$dir/cmake/tools/fuzz/annx_replay" tests/fuzz_corpus/states
   "$dir/cmake/tools/fuzz/annx_exhaust" 41
 fi
@@ -39,5 +44,5 @@ export ANNX_BACKEND=native PYTHONMALLOC=malloc
 # test_kernels.py runs anyway. The search must end within a second at full speed.
 exec "$python" -m pytest -p no:cacheprovider --capture=sys \
   --deselect tests/conformance/test_isa.py \
-  --deselect tests/conformance/test_threads.py::test_ctrl_c_in_a_long_search \
+  --deselect tests/conformance/test_threads.py::test_ctrl_c_in_a_long_search "${skipped[@]}" \
   tests/conformance tests/unit/test_fuzz_corpus.py "$@"

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "base/types.h"
 #include "storage/vectors.h"
 
@@ -48,30 +49,34 @@ class Nearest {
 template <class SlotOf, class Allowed, class Found>
 void scan(const Vectors& vectors, const Query& query, std::size_t count, const SlotOf& slot_of,
           const Allowed& allowed, const Found& found) {
-  constexpr std::size_t kBlock = 256;
+  // Two blocks in turns: the rows of one are on their way from memory while the other is compared.
+  constexpr std::size_t kBlock = 64;
   std::array<float, kBlock> distances;
-  std::array<Slot, kBlock> slots;
-  std::size_t size = 0;
-  const auto flush = [&] {
-    vectors.touch(slots.data(), size);
+  std::array<std::array<Slot, kBlock>, 2> blocks;
+  std::size_t ready = 0, current = 0, size = 0;
+  const auto compare = [&](const std::array<Slot, kBlock>& slots, std::size_t rows) {
+    if (rows == 0) return;
+    vectors.touch(slots.data(), rows);
     // Rows in sequence need no list.
-    if (size > 0 && slots[size - 1] - slots[0] == size - 1) {
-      vectors.space().sharper(query, vectors.row(slots[0]), vectors.pitch(), nullptr, size,
-                              distances.data());
-    } else {
-      vectors.space().sharper(query, vectors.base(), vectors.pitch(), slots.data(), size,
-                              distances.data());
-    }
-    for (std::size_t i = 0; i < size; ++i) found(slots[i], distances[i]);
-    size = 0;
+    const bool listed = slots[rows - 1] - slots[0] != rows - 1;
+    vectors.space().sharper(query, listed ? vectors.base() : vectors.row(slots[0]), vectors.pitch(),
+                            listed ? slots.data() : nullptr, rows, distances.data());
+    for (std::size_t i = 0; i < rows; ++i) found(slots[i], distances[i]);
   };
+  const std::size_t bytes = vectors.space().stride();
   for (std::size_t i = 0; i < count; ++i) {
     const Slot slot = slot_of(i);
     if (!allowed(slot)) continue;
-    slots[size++] = slot;
-    if (size == kBlock) flush();
+    prefetch(vectors.row(slot), bytes);
+    blocks[current][size++] = slot;
+    if (size < kBlock) continue;
+    compare(blocks[1 - current], ready);
+    current = 1 - current;
+    ready = kBlock;
+    size = 0;
   }
-  flush();
+  compare(blocks[1 - current], ready);
+  compare(blocks[current], size);
 }
 
 // Of the first `rows` rows.
