@@ -226,8 +226,9 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
             if (originals_) originals_->set(static_cast<Slot>(i), input + i * bytes);
           }
         });
+    const Twins::Hashes hashes = twins_.hash_all(count, kept().base(), num_threads);
     for (const Slot slot : slots) {
-      const Slot representative = twins_.intern(slot, kept().base());
+      const Slot representative = twins_.intern(slot, kept().base(), hashes);
       if (representative == slot) {
         fresh.push_back(slot);
       } else {

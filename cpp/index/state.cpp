@@ -153,6 +153,7 @@ Index::Content Index::make(const StateView& state, std::size_t num_threads) cons
   to.labels.reserve_erased(rows);
   to.dead.reserve(rows);
   to.twins.adopt(to.twins.prepare(rows, kept.base()));
+  const Twins::Hashes hashes = to.twins.hash_all(rows, kept.base(), num_threads);
   std::size_t twin = 0;
   for (std::size_t i = 0; i < rows; ++i) {
     const auto slot = static_cast<Slot>(i);
@@ -170,7 +171,7 @@ Index::Content Index::make(const StateView& state, std::size_t num_threads) cons
       to.twins.add(slot, state.twins[twin + 1]);
       twin += 2;
     } else {
-      to.twins.intern(slot, kept.base());
+      to.twins.intern(slot, kept.base(), hashes);
     }
   }
   std::reverse(to.free.begin(), to.free.end());

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/thread_pool.h"
+
 namespace annx {
 namespace {
 
@@ -65,6 +67,30 @@ Slot Twins::intern(Slot slot, const std::byte* base) noexcept {
   Slot& entry = table_.places[place(slot, base, table_)];
   if (entry == 0) entry = slot + 1;
   return entry - 1;
+}
+
+Twins::Hashes Twins::hash_all(std::size_t rows, const std::byte* base,
+                              std::size_t num_threads) const {
+  Hashes hashes(rows);
+  constexpr std::size_t kTask = 1024;  // rows: some 100 microseconds
+  parallel_for((rows + kTask - 1) / kTask, num_threads, [&](std::size_t task) {
+    for (std::size_t i = task * kTask; i < std::min(rows, (task + 1) * kTask); ++i) {
+      hashes[i] = hash(base + i * pitch_, bytes_);
+    }
+  });
+  return hashes;
+}
+
+Slot Twins::intern(Slot slot, const std::byte* base, const Hashes& hashes) noexcept {
+  const std::uint64_t mine = hashes[slot];
+  const std::byte* row = base + slot * pitch_;
+  std::size_t i = mine & table_.mask;
+  for (; table_.places[i] != 0; i = (i + 1) & table_.mask) {
+    const Slot other = table_.places[i] - 1;
+    if (hashes[other] == mine && std::memcmp(base + other * pitch_, row, bytes_) == 0) return other;
+  }
+  table_.places[i] = slot + 1;
+  return slot;
 }
 
 void Twins::forget(Slot slot, const std::byte* base) noexcept {

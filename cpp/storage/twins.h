@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -31,6 +32,11 @@ class Twins {
   void adopt(Table&& table) noexcept;
   // The representative of the row at `slot`: an earlier one, or itself, which is then noted.
   Slot intern(Slot slot, const std::byte* base) noexcept;
+  // For many rows at once: their hashes by slot, and intern() with these where they are of all rows
+  // that are noted. It looks at other rows only where hashes are equal.
+  using Hashes = std::vector<std::uint64_t>;
+  Hashes hash_all(std::size_t rows, const std::byte* base, std::size_t num_threads) const;
+  Slot intern(Slot slot, const std::byte* base, const Hashes& hashes) noexcept;
   // Takes back that the row at `slot`, unchanged since, is noted.
   void forget(Slot slot, const std::byte* base) noexcept;
 
