@@ -181,10 +181,10 @@ def test_a_library_that_dies_ends_its_curve_alone(monkeypatch):
 
     whole = worker.Worker.call
 
-    def call(self, name, *args):
+    def call(self, name, *args, **options):
         if name == "time" and self.spec.variant == "f16":
             self._process.kill()
-        return whole(self, name, *args)
+        return whole(self, name, *args, **options)
 
     monkeypatch.setattr(worker.Worker, "call", call)
     settings = Settings("l2", rounds=1, efs=(10,), codecs=("f32", "f16"), peers=(), latency=False)
@@ -202,6 +202,15 @@ def test_the_longest_builds_are_left_out():
     assert left_out(predicted, {"annx", "hnswlib"}, 1) == ["c", "d", "a", "b"]
     assert scaled(1.0, 2000, 2000) == 1.0
     assert 50 < scaled(1.0, 2000, 100_000) < 100
+
+
+def test_a_build_that_takes_too_long_is_left_out(monkeypatch):
+    monkeypatch.setattr("annx._bench.run.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("annx._bench.run.PATIENCE", 0.0)
+    result = compare(blobs(), small(minutes=10))
+    assert result.curves() == ["annx f32"]
+    assert [failure.stage for failure in result.failures] == ["left out"]
+    assert "took longer than 0 s" in result.failures[0].message
 
 
 @pytest.mark.skipif(not installed("usearch"), reason="usearch is not installed")

@@ -9,6 +9,11 @@ from collections.abc import Mapping, Set
 BUILD_SHARE = 0.6
 
 
+#: What was foretold of a build by that of a few rows may be so many times too low, and the
+#: build is always given so many seconds.
+PATIENCE, LEAST_SECONDS = 2.0, 30.0
+
+
 def scaled(seconds: float, few: int, rows: int) -> float:
     """Seconds to build over `rows`, from those over a few: a graph takes n log n."""
     if rows <= few:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from annx._bench.budget import BUILD_SHARE, duration, left_out
+from annx._bench.budget import BUILD_SHARE, LEAST_SECONDS, PATIENCE, duration, left_out
 from annx._bench.comparison import LEFT_OUT, Build, Comparison, Failure, Settings
 from annx._bench.curves import Point, front
 from annx._bench.engines import Spec
 from annx._bench.journal import Journal, about
 from annx._bench.machine import describe
 from annx._bench.truth import Truth
-from annx._bench.worker import MIN_SECONDS, Built, Timed, Worker, WorkerError
+from annx._bench.worker import MIN_SECONDS, Built, LateError, Timed, Worker, WorkerError
 from annx.datasets import Dataset
 
 #: Told what is being done, how many steps of it are finished, and of how many.
@@ -45,6 +45,7 @@ class _Run:
         self.progress, self.journal, self.indexes = progress, journal, indexes
         self.workers: list[Worker] = []
         self.points: dict[str, list[Point]] = {}
+        self.allowed: dict[str, float] = {}  # seconds of a build
 
     def fail(self, worker: Worker, stage: str, error: WorkerError) -> None:
         """Drop a library that failed, and remember why."""
@@ -77,6 +78,9 @@ class _Run:
                 else:
                     self.progress(f"building {name}", done, len(self.workers))
                     self._build(worker, kept)
+            except LateError as error:
+                reason = f"its build: {error}, far more than a few rows foretold: raise --minutes"
+                self.fail(worker, LEFT_OUT, WorkerError(reason))
             except WorkerError as error:
                 self.fail(worker, "build", error)
 
@@ -96,6 +100,8 @@ class _Run:
         spent = sum(sum(record["seconds"]) for record in self.journal.of("build"))
         seconds = 60 * (self.settings.minutes or 0) * BUILD_SHARE
         sure = {w.spec.name for w in self.workers if self.settings.is_sure(w.spec)}
+        for name in predicted.keys() - sure:
+            self.allowed[name] = max(LEAST_SECONDS, PATIENCE * predicted[name])
         for name in left_out(predicted, sure, seconds - spent):
             worker = next(worker for worker in self.workers if worker.spec.name == name)
             reason = (
@@ -106,8 +112,10 @@ class _Run:
 
     def _build(self, worker: Worker, kept: Path | None) -> None:
         path = None if kept is None else str(kept)
-        costs: list[Built] = worker.call("build", self.settings.build_rounds, path)
         spec = worker.spec
+        costs: list[Built] = worker.call(
+            "build", self.settings.build_rounds, path, seconds=self.allowed.get(spec.name)
+        )
         if spec.name in self.journal.built():
             return  # it could not be saved the first time, which was the one to measure
         # The first build of a process shows its memory best: later ones reuse it.

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._bench import memory
-from annx._bench.budget import scaled
+from annx._bench.budget import duration, scaled
 from annx._bench.engines import Engine, Setting, Spec, make
 
 #: A shorter measurement is repeated until it lasts this long: clock and scheduler noise.
@@ -38,6 +38,10 @@ _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 class WorkerError(Exception):
     """A library failed, or took its process down; the message is for the report."""
+
+
+class LateError(WorkerError):
+    """A library took longer than it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,16 +272,21 @@ class Worker:
             self._process.start()
         theirs.close()
 
-    def call(self, name: str, *args: Any) -> Any:
-        """Let the process do one thing, and wait for the answer.
+    def call(self, name: str, *args: Any, seconds: float | None = None) -> Any:
+        """Let the process do one thing, and wait for the answer, so many seconds at most.
 
         Raises
         ------
         WorkerError
             The library raised, or its process ended.
+        LateError
+            It took longer, and its process was ended.
         """
         try:
             self._pipe.send((name, args))
+            if not self._pipe.poll(seconds):
+                self._process.kill()
+                raise LateError(f"it took longer than {duration(seconds or 0)}")
             done, answer = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(5)
