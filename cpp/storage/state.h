@@ -9,8 +9,7 @@
 
 namespace annx {
 
-// Places where a search may begin (see graph/seeds.h). They cost a search as many distances, 1 to 3
-// % of its time.
+// Places where a search may begin (see graph/seeds.h). They cost a search as many distances.
 inline constexpr std::size_t kMostSeeds = 64;
 
 struct StateView {

@@ -33,6 +33,7 @@ def python(isa, *arguments):
     )
 
 
+# A machine with one instruction set has no other to run: that is shown as a skip.
 @pytest.mark.parametrize("isa", others() or [pytest.param("", marks=pytest.mark.skip("only one"))])
 def test_suite(isa):
     if "ANNX_ISA" in os.environ:
