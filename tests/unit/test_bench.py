@@ -18,7 +18,6 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 
 from annx._bench import machine, tables
-from annx._bench.budget import left_out, scaled
 from annx._bench.changes import changes
 from annx._bench.comparison import EFS, Settings, installed_peers, variants
 from annx._bench.curves import at_recall
@@ -109,7 +108,7 @@ def test_a_run_goes_on_where_it_was_broken_off(tmp_path, kind, number):
 def test_a_finished_run_is_read_not_repeated(tmp_path, monkeypatch):
     path = tmp_path / "run.jsonl"
     first = compare(blobs(), small(), journal=Journal(path))
-    monkeypatch.setattr("annx._bench.run.Worker", None)
+    monkeypatch.setattr("annx._bench.builds.Worker", None)
     assert compare(blobs(), small(), journal=Journal(path)) == first
     assert load(path) == first
     with pytest.raises(ParameterError, match=r"another run \(settings seed was 0, is 1\)"):
@@ -194,23 +193,12 @@ def test_a_library_that_dies_ends_its_curve_alone(monkeypatch):
     assert "exit code" in result.failures[0].message
 
 
-def test_the_longest_builds_are_left_out():
-    predicted = {"annx": 50.0, "hnswlib": 60.0, "a": 20.0, "b": 10.0, "c": 40.0, "d": 30.0}
-    assert left_out(predicted, {"annx", "hnswlib"}, 1000) == []
-    assert left_out(predicted, {"annx", "hnswlib"}, 175) == ["c"]
-    assert left_out(predicted, {"annx", "hnswlib"}, 139) == ["c", "d", "a"]
-    assert left_out(predicted, {"annx", "hnswlib"}, 1) == ["c", "d", "a", "b"]
-    assert scaled(1.0, 2000, 2000) == 1.0
-    assert 50 < scaled(1.0, 2000, 100_000) < 100
-
-
 def test_a_build_that_takes_too_long_is_left_out(monkeypatch):
-    monkeypatch.setattr("annx._bench.run.LEAST_SECONDS", 0.0)
-    monkeypatch.setattr("annx._bench.run.PATIENCE", 0.0)
+    monkeypatch.setattr("annx._bench.budget.allowance", lambda *values: 1e-9)
     result = compare(blobs(), small(minutes=10))
     assert result.curves() == ["annx f32"]
     assert [failure.stage for failure in result.failures] == ["left out"]
-    assert "took longer than 0 s" in result.failures[0].message
+    assert "took longer than 0.0 s" in result.failures[0].message
 
 
 @pytest.mark.skipif(not installed("usearch"), reason="usearch is not installed")

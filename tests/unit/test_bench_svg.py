@@ -36,10 +36,11 @@ def test_plot_keeps_every_point_inside(width, height):
 
 def test_bars_keep_texts_inside():
     rows = [svg.Bar("a long name", 0, 10.0, "10", 12.0), svg.Bar("b", 1, 0.0, "out of reach")]
+    rows.append(svg.Bar("annx compact", 2, 5.0, "5", bold=True))
     root = ElementTree.fromstring(svg.bars(rows, 358, "t"))
     for text in root.iter("text"):
         left = float(text.get("x"))
-        wide = 7 * len(text.text)
+        wide = (8.4 if "bold" in text.get("class", "") else 7) * len(text.text)
         assert (left - wide >= 0) if text.get("text-anchor") == "end" else (left + wide <= 358)
 
 

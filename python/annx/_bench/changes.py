@@ -12,6 +12,8 @@ from annx.errors import ParameterError
 
 #: Shares by which a figure may be worse: clocks vary, sizes hardly do.
 SPEED, BUILD, MEMORY, FILE = 0.05, 0.15, 0.05, 0.01
+#: For speeds and calls over other parts of the queries, some of which are harder.
+OTHER_QUERIES = 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,20 @@ def _sizes(run: Comparison, what: str) -> dict[tuple[str, str], Ratio | None]:
     return out
 
 
+def queries(old: Comparison, new: Comparison) -> list[tuple[str, Any, Any]]:
+    """How many queries, and rounds, each of two runs had time for."""
+    out: list[tuple[str, Any, Any]] = [
+        ("queries for recall", old.recall_queries, new.recall_queries)
+    ]
+    if old.plan is not None and new.plan is not None:
+        out += [
+            ("queries for speed", old.plan.queries, new.plan.queries),
+            ("queries for single calls", old.plan.calls, new.plan.calls),
+            ("rounds", old.plan.rounds, new.plan.rounds),
+        ]
+    return out
+
+
 def changes(old: Comparison, new: Comparison) -> list[Change]:
     """Compare all figures of two runs over the same data.
 
@@ -135,10 +151,12 @@ def changes(old: Comparison, new: Comparison) -> list[Change]:
     for what, one, other in same:
         if one != other:
             raise ParameterError(f"the runs differ in {what}: {one!r} and {other!r}")
+    other = any(was != now for what, was, now in queries(old, new) if what.startswith("queries"))
+    speed = OTHER_QUERIES if other else SPEED
     relative = all(BASELINE in run.curves() for run in (old, new))
     figures = [
-        (_speeds(old, relative), _speeds(new, relative), SPEED, True, relative),
-        (_latencies(old, relative), _latencies(new, relative), SPEED, False, relative),
+        (_speeds(old, relative), _speeds(new, relative), speed, True, relative),
+        (_latencies(old, relative), _latencies(new, relative), speed, False, relative),
         (_builds(old, relative), _builds(new, relative), BUILD, False, relative),
         (_sizes(old, "resident"), _sizes(new, "resident"), MEMORY, False, False),
         (_sizes(old, "file"), _sizes(new, "file"), FILE, False, False),

@@ -10,6 +10,7 @@ import annx
 from annx._bench.curves import AtRecall, Point
 from annx._bench.engines import LIBRARIES, Setting, Spec, engine_class, installed
 from annx._bench.machine import Machine
+from annx._bench.plan import Plan
 from annx.errors import ParameterError
 
 #: Each about 1.4 times the one before: close enough to interpolate between.
@@ -37,8 +38,8 @@ class Settings:
     threads : int
         For builds; searches run on one.
     minutes : float, optional
-        How long the run may take, roughly: builds that do not fit are left out, but for
-        those of the first codec and of the baseline.
+        How long the run may take, roughly: fewer queries and rounds are measured, and builds
+        that do not fit are left out, but for those of the first codec and of the baseline.
     clock : str
         ``"wall"``, or ``"cpu"`` on a machine that is busy otherwise.
     absent : tuple of str
@@ -99,6 +100,17 @@ class Settings:
     def is_sure(self, spec: Spec) -> bool:
         """Whether a build stays, whatever it takes."""
         return spec.curve in (f"annx {self.codecs[0]}", BASELINE)
+
+    def rank(self, curve: str) -> tuple[int, int]:
+        """Where a curve stands in tables: codecs and peers in the order they were given."""
+        library, _, variant = curve.partition(" ")
+        if library == "annx":
+            return self.codecs.index(variant) if variant in self.codecs else 0, 0
+        for number, peer in enumerate(self.peers, len(self.codecs)):
+            named, _, only = peer.partition(":")
+            if named == library and only in ("", variant):
+                return number, list(LIBRARIES[library].variants).index(variant)
+        return len(self.codecs) + len(self.peers), 0
 
 
 def absent_libraries() -> tuple[str, ...]:
@@ -185,7 +197,17 @@ class Failure:
 
 @dataclass(slots=True)
 class Comparison:
-    """All that was measured."""
+    """All that was measured.
+
+    Attributes
+    ----------
+    recall_queries : int or None
+        So many of the queries were used to measure recall.
+    plan : Plan or None
+        So many queries and rounds, to measure speed.
+    times : dict of str to float
+        Seconds that each step took.
+    """
 
     machine: Machine
     dataset: dict[str, Any]
@@ -195,6 +217,9 @@ class Comparison:
     at_recall: list[AtRecall] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    recall_queries: int | None = None
+    plan: Plan | None = None
+    times: dict[str, float] = field(default_factory=dict)
 
     def curves(self) -> list[str]:
         """Curves with at least one point, in the order of the tables."""

@@ -24,6 +24,7 @@ from annx._bench.comparison import (
 from annx._bench.curves import Point, at_recall
 from annx._bench.engines import Setting
 from annx._bench.machine import Machine
+from annx._bench.plan import Plan
 from annx.datasets import Dataset
 from annx.errors import FormatError, ParameterError
 
@@ -174,6 +175,38 @@ class Journal:
             for point in done["points"]
         ]
 
+    def query_seconds(self, build: str) -> list[float]:
+        """Seconds of a query with each of these settings."""
+        done = next(record for record in self.of("recalls") if record["build"] == build)
+        return [point.get("seconds", 0.0) for point in done["points"]]
+
+    def spent(self) -> float:
+        """Seconds that earlier attempts took, as far as they had come when they noted it."""
+        return math.fsum(record["seconds"] for record in self.of("time"))
+
+    def recall_queries(self) -> int | None:
+        """How many queries recall is measured with; None if that is not yet planned."""
+        planned = [r["queries"] for r in self.of("plan") if r["step"] == "recall"]
+        if not planned and self._is_without_plan():
+            return int(self.records[0]["dataset"]["queries"])
+        return planned[-1] if planned else None
+
+    def plan(self) -> Plan | None:
+        """What is measured after recall; None if that is not yet planned."""
+        planned = [record for record in self.of("plan") if record["step"] == "speed"]
+        if planned:
+            return Plan(planned[-1]["queries"], planned[-1]["rounds"], planned[-1]["calls"])
+        if not self._is_without_plan():
+            return None
+        run = self.records[0]
+        queries = int(run["dataset"]["queries"])
+        latency = run["settings"].get("latency", True)
+        return Plan(queries, int(run["settings"]["rounds"]), queries if latency else 0)
+
+    def _is_without_plan(self) -> bool:
+        """Whether it was written when everything was measured with all queries."""
+        return any(self.of("recalls")) and not any(self.of("plan"))
+
     def has_timing(self, build: str, setting: Setting, turn: int) -> bool:
         """Whether a setting was timed in a round."""
         return (build, _key(setting), turn) in self._timed
@@ -204,6 +237,11 @@ class Journal:
         out = Comparison(Machine(**run["machine"]), run["dataset"], Settings(**settings))
         out.builds = [Build(**record) for record in self.of("build")]
         out.failures = [Failure(**record) for record in self.of("failure")]
+        out.recall_queries, out.plan = self.recall_queries(), self.plan()
+        for spent in self.of("time"):
+            out.times[spent["step"]] = out.times.get(spent["step"], 0.0) + spent["seconds"]
+        # They were built in the order of their cost.
+        out.builds.sort(key=lambda build: out.settings.rank(build.curve))
         failed = {failure.build for failure in out.failures}
         points: dict[tuple[str, str], Point] = {}
         for tried in self.of("recalls"):
@@ -211,7 +249,11 @@ class Journal:
                 points[tried["build"], _key(point["setting"])] = Point(
                     tried["curve"], tried["build"], point["setting"], point["recall"]
                 )
+        # A round that was broken off may have been given up for lack of time.
+        turns = math.inf if out.plan is None else out.plan.rounds
         for timing in self.of("timing"):
+            if timing["turn"] >= turns:
+                continue
             point = points[timing["build"], _key(timing["setting"])]
             point.qps.append(timing["qps"])
             point.waited.append(timing["waited"])
@@ -223,6 +265,8 @@ class Journal:
         ]
         calls: dict[str, Latency] = {}
         for call in self.of("calls"):
+            if call["turn"] >= turns:
+                continue
             latency = calls.setdefault(
                 call["build"],
                 Latency(call["curve"], call["build"], call["setting"], call["recall"]),

@@ -30,7 +30,8 @@ machine does hits all alike. Figures are medians of the rounds, with the least a
 Recall is counted by distance, recomputed in float64 from the rows that were returned: a row
 counts if it is no farther than the true k-th. Speeds at a recall are interpolated between the
 points of a curve's front (the points that no other of the curve beats in both). Queries are
-handed over in the type and scale that a library wants. Memory is the growth of the process."""
+the same for all, handed over in the type and scale that a library wants. Memory is the growth of
+the process."""
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -264,9 +265,10 @@ def _how(page: _Page) -> str:
         "Versions": ", ".join(f"{name} {number}" for name, number in machine.versions.items()),
         "Python": machine.python,
         "When": machine.when,
+        "Time": tables.time_line(comparison),
         "SHA-256 of the data": str(comparison.dataset.get("sha256", "")),
     }
-    items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items())
+    items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items() if v)
     notes = "".join(f"<li>{escape(note)}.</li>" for note in page.notes())
     failures = "".join(f"<li>{escape(line)}.</li>" for line in tables.failure_lines(comparison))
     settings = json.dumps(plain(comparison.settings), indent=1)
@@ -308,7 +310,8 @@ def page(comparison: Comparison, *, extra: str = "", note: str = "") -> str:
     if peers:
         title = f"annx and its peers on {comparison.dataset['name']}"
     legend, rules = made.legend()
-    rounds, busy = comparison.settings.rounds, tables.busy_line(comparison)
+    rounds, busy = tables.rounds(comparison), tables.busy_line(comparison)
+    cut, missing = tables.cut_line(comparison), tables.left_out_line(comparison)
     if not note and comparison.dataset["dtype"] in ("int8", "uint8"):
         note = BYTES
     about = f"{tables.data_line(comparison)}. {tables.machine_line(comparison)}."
@@ -336,12 +339,14 @@ at its most thorough one.</p>
 <p class="soft">{escape(about)}</p>
 {made.lead()}
 {f'<p class="warn">{escape(busy)}</p>' if busy else ""}
+{f'<p class="soft">{escape(cut)}</p>' if cut else ""}
 {f'<p class="soft">{escape(note)}</p>' if note else ""}
 <h2>Recall and speed</h2>
 {legend}
 {made.speeds()}
 <p class="soft">One thread. Up and to the right is better; the axis of recall is stretched towards
 1, where each step costs more. Each mark is one setting of the search.</p>
+{f'<p class="soft">{escape(missing)}</p>' if missing else ""}
 <h2>Queries per second at {SHOWN_RECALL:.0%} recall</h2>
 {made.speed_bars()}
 <h2>At equal recall</h2>

@@ -18,8 +18,10 @@ _SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
     ((0, -5), (5, 0), (0, 5), (-5, 0)),
     ((0, 5), (4.6, -3.5), (-4.6, -3.5)),
 )
-#: Width of a letter at most, on average: fonts differ, and some names are bold.
+#: Width of a letter at most, on average: fonts differ.
 _LETTER = 7.6
+#: The same of a name in bold.
+_BOLD = 8.6
 #: The thin line of a bar is cut at so many times the longest bar: one library's slowest calls
 #: would squeeze all bars to nothing.
 _REACH = 3
@@ -213,7 +215,7 @@ def bars(rows: Sequence[Bar], width: int, title: str) -> str:
         For those who cannot see it.
     """
     step, thick = 24, 14
-    left = 8 + max((_LETTER * len(row.name) for row in rows), default=0)
+    left = 8 + max(((_BOLD if row.bold else _LETTER) * len(row.name) for row in rows), default=0)
     room = width - left - 8 - max((_LETTER * len(row.text) for row in rows), default=0)
     longest = max((row.value for row in rows), default=1) or 1
     most = min(_REACH * longest, max((row.beyond or 0 for row in rows), default=0))

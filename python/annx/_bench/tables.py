@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from annx._bench.clock import minutes_text
 from annx._bench.comparison import BASELINES, Comparison, build_seconds
 from annx._bench.curves import Point, front, speed
 from annx._bench.engines import LIBRARIES, Setting
@@ -198,6 +199,54 @@ def data_line(comparison: Comparison) -> str:
 
 def _numbers(values: tuple[int, ...]) -> str:
     return ",".join(map(str, values))
+
+
+def rounds(comparison: Comparison) -> int:
+    """How often everything was timed."""
+    return comparison.settings.rounds if comparison.plan is None else comparison.plan.rounds
+
+
+def cut_line(comparison: Comparison) -> str:
+    """Say what was measured less thoroughly than was asked for; otherwise an empty string."""
+    total, settings, plan = comparison.dataset["queries"], comparison.settings, comparison.plan
+    cut = []
+    if comparison.recall_queries is not None and comparison.recall_queries < total:
+        cut.append(f"recall with {comparison.recall_queries:,} of {total:,} queries")
+    if plan is not None:
+        if plan.queries < total:
+            cut.append(f"speed with {plan.queries:,} of {total:,} queries")
+        if plan.rounds < settings.rounds:
+            cut.append(f"{plan.rounds} of {settings.rounds} rounds")
+        if settings.latency and plan.calls == 0:
+            cut.append("no single calls")
+        elif settings.latency and plan.calls < total:
+            cut.append(f"single calls with {plan.calls:,} of {total:,} queries")
+    if not cut:
+        return ""
+    return f"Measured, to keep to the time: {', '.join(cut)}; the same queries for all."
+
+
+def left_out_line(comparison: Comparison) -> str:
+    """Name what is not among the curves; otherwise an empty string."""
+    names = [failure.build for failure in comparison.failures]
+    if not several_builds(comparison):
+        names = [name.partition(" M=")[0] for name in names]
+    if not names:
+        return ""
+    return f"Not among the curves, for reasons given at the end: {', '.join(names)}."
+
+
+def time_line(comparison: Comparison) -> str:
+    """Say how long it took, and what that went to."""
+    times, minutes = comparison.times, comparison.settings.minutes
+    if not times:
+        return ""
+    asked = "" if minutes is None else f" of {minutes_text(60 * minutes)}"
+    parts = ", ".join(
+        f"{step} {minutes_text(seconds)}" for step, seconds in times.items() if seconds >= 0.5
+    )
+    whole = f"It took {minutes_text(sum(times.values()))}{asked} minutes"
+    return f"{whole}: {parts}." if parts else f"{whole}."
 
 
 def busy_line(comparison: Comparison) -> str:

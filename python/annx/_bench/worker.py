@@ -23,15 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._bench import memory
-from annx._bench.budget import duration, scaled
+from annx._bench.budget import foretold, rehearsed
+from annx._bench.clock import duration
 from annx._bench.engines import Engine, Setting, Spec, make
+from annx._bench.plan import WARM_QUERIES
 
-#: A shorter measurement is repeated until it lasts this long: clock and scheduler noise.
-MIN_SECONDS = 0.1
 #: Rows that a library indexes first, so that what it loads once is not its index's memory.
 _WARM_ROWS = 2000
-#: Queries before each measurement: the others' turns emptied the caches.
-_WARM_QUERIES = 100
+#: A first look is repeated until it lasts this long, and its fastest pass counts.
+_LOOK_SECONDS = 0.02
 #: Variables that size the thread pools of BLAS and OpenMP when they are loaded.
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -41,7 +41,11 @@ class WorkerError(Exception):
 
 
 class LateError(WorkerError):
-    """A library took longer than it was given."""
+    """A library took longer than it was given, and its process was ended."""
+
+    def __init__(self, seconds: float) -> None:
+        self.late = f"took longer than {duration(seconds)}"
+        super().__init__(f"it {self.late}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Seconds for one pass over the queries, and the share of time spent waiting."""
+    """Seconds for one pass over those queries that count, and the share of time spent waiting."""
 
     wall: float
     cpu: float
@@ -114,19 +118,25 @@ class _Job:
         engine.fit(np.load(self.folder / "base.npy", mmap_mode="r"))
         return engine
 
-    def rehearse(self) -> float:
-        """Seconds that a build would take, by that of a few rows."""
+    def rehearse(self, limit: float) -> list[tuple[int, float]]:
+        """Rows and seconds of small builds; of the smaller alone if the other takes too long."""
         base = np.load(self.folder / "base.npy", mmap_mode="r")
+        small, large = rehearsed(len(base))
         # A copy: some libraries refuse arrays that they may not write to.
-        few = self.engine.prepare(np.array(base[:_WARM_ROWS]))
-        # The first time, a library also loads what it needs.
-        for rows in (few[: len(few) // 2], few):
-            engine = self._make()
-            begin = time.perf_counter()
-            engine.build(rows, self.threads)
-            seconds = time.perf_counter() - begin
-            engine.close()
-        return scaled(seconds, len(few), len(base))
+        few = self.engine.prepare(np.array(base[:large]))
+        # Twice: the first time, a library also loads what it needs.
+        out = [(small, min(self._build_seconds(few[:small]) for _ in range(2)))]
+        if small < large and foretold(out, large) <= limit:
+            out.append((large, self._build_seconds(few)))
+        return out
+
+    def _build_seconds(self, rows: NDArray[Any]) -> float:
+        engine = self._make()
+        begin = time.perf_counter()
+        engine.build(rows, self.threads)
+        seconds = time.perf_counter() - begin
+        engine.close()
+        return seconds
 
     def build(self, repeats: int, path: str | None) -> list[Built]:
         base = self.engine.prepare(np.load(self.folder / "base.npy"))
@@ -181,31 +191,49 @@ class _Job:
     def settings(self, k: int, efs: tuple[int, ...]) -> list[Setting]:
         return self.engine.settings(k, efs)
 
-    def find(self, setting: Setting, k: int) -> NDArray[np.int64]:
+    def look(self, setting: Setting, k: int, queries: int) -> tuple[NDArray[np.int64], float]:
+        """What the first queries find, and seconds of one of them: a first look."""
         self.engine.use(setting)
-        return np.asarray(self.engine.search(self.asked, k), np.int64)
+        asked, spent, best = self.asked[:queries], 0.0, float("inf")
+        while spent < _LOOK_SECONDS:
+            begin = time.perf_counter()
+            found = self.engine.search(asked, k)
+            once = time.perf_counter() - begin
+            spent, best = spent + once, min(best, once)
+        return np.asarray(found, np.int64), best / len(asked)
 
-    def time(self, setting: Setting, k: int, least: float) -> Timed:
+    def find(self, setting: Setting, k: int, queries: int) -> tuple[NDArray[np.int64], float]:
+        """What the first queries find, and seconds of one of them."""
         self.engine.use(setting)
-        self.engine.search(self.asked[:_WARM_QUERIES], k)
+        asked = self.asked[:queries]
+        begin = time.perf_counter()
+        found = self.engine.search(asked, k)
+        seconds = (time.perf_counter() - begin) / len(asked)
+        return np.asarray(found, np.int64), seconds
+
+    def time(self, setting: Setting, k: int, queries: int, least: float) -> Timed:
+        self.engine.use(setting)
+        asked = self.asked[:queries]
+        # The last ones: the first are those that count.
+        self.engine.search(self.asked[-WARM_QUERIES:], k)
         passes = 0
         begin, begin_cpu = time.perf_counter(), time.process_time()
         while True:
-            self.engine.search(self.asked, k)
+            self.engine.search(asked, k)
             passes += 1
             wall = time.perf_counter() - begin
             if wall >= least:
                 cpu = time.process_time() - begin_cpu
                 return Timed(wall / passes, cpu / passes, max(0.0, 1 - cpu / wall))
 
-    def latencies(self, setting: Setting, k: int) -> NDArray[np.float64]:
-        """Microseconds of a call for one query, for each of the queries."""
+    def latencies(self, setting: Setting, k: int, queries: int) -> NDArray[np.float64]:
+        """Microseconds of a call for one query, for each of the first ones."""
         self.engine.use(setting)
         one, clock = self.engine.search_one, time.perf_counter
-        for query in self.asked[:_WARM_QUERIES]:
+        for query in self.asked[-WARM_QUERIES:]:
             one(query, k)
-        out = np.empty(len(self.asked))
-        for number, query in enumerate(self.asked):
+        out = np.empty(min(queries, len(self.asked)))
+        for number, query in enumerate(self.asked[: len(out)]):
             begin = clock()
             one(query, k)
             out[number] = clock() - begin
@@ -286,7 +314,7 @@ class Worker:
             self._pipe.send((name, args))
             if not self._pipe.poll(seconds):
                 self._process.kill()
-                raise LateError(f"it took longer than {duration(seconds or 0)}")
+                raise LateError(seconds or 0.0)
             done, answer = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(5)

@@ -9,7 +9,8 @@ import click
 
 from annx import datasets
 from annx._bench import tables
-from annx._bench.changes import Change, changes
+from annx._bench.changes import Change, changes, queries
+from annx._bench.clock import Clock
 from annx._bench.comparison import (
     BASELINE,
     EFS,
@@ -90,7 +91,8 @@ ROWS = 20_000
     type=click.FloatRange(min=0, min_open=True),
     default=10,
     show_default=True,
-    help="About how long it may take: what does not fit is left out, and named.",
+    help="About how long all may take: fewer queries and rounds, and what does not fit at all "
+    "is left out; it is said.",
 )
 @click.option("--rounds", type=_options.positive, default=3, show_default=True)
 @click.option(
@@ -152,12 +154,15 @@ def bench(
     if runs is not None:
         show_changes(*runs, as_json)
         return
+    timer = Clock(minutes)
     if data is not None and generator is not None:
         raise click.UsageError("DATA or --generate, not both")
     if data is None:
         dataset = datasets.generate(generator or "clusters", rows or ROWS, seed=seed)
     else:
+        is_download = not Path(data).exists()
         dataset = read(data, key, seed, as_json)
+        timer = Clock(minutes) if is_download else timer
     dataset = dataset.first(rows=rows, queries=queries)
     metric = metric or dataset.metric
     if metric is None:
@@ -179,7 +184,7 @@ def bench(
     )
     if out is None and not as_json:
         out = Path(f"bench-{dataset.name}.jsonl")
-    run(dataset, settings, out, as_json)
+    run(dataset, settings, out, as_json, timer)
 
 
 def choose(peers: tuple[str, ...]) -> tuple[str, ...]:
@@ -204,13 +209,17 @@ def read(data: str, key: str | None, seed: int, quiet: bool = False) -> datasets
 
 
 def run(
-    dataset: datasets.Dataset, settings: Settings, out: Path | None, as_json: bool = False
+    dataset: datasets.Dataset,
+    settings: Settings,
+    out: Path | None,
+    as_json: bool = False,
+    clock: Clock | None = None,
 ) -> Comparison:
     """Compare, print the tables (or JSON lines as they come), and write file and page."""
     journal = Journal(out, emit=_output.json_object if as_json else None)
     with _output.progress(quiet=as_json) as report:
         try:
-            result = compare(dataset, settings, progress=report, journal=journal)
+            result = compare(dataset, settings, progress=report, journal=journal, clock=clock)
         except KeyboardInterrupt:
             if out is not None:
                 _output.note(f"{out}: the same command goes on from here")
@@ -227,7 +236,7 @@ def run(
 
 def show(comparison: Comparison) -> None:
     """Print all tables."""
-    k, rounds = comparison.settings.k, comparison.settings.rounds
+    k, rounds = comparison.settings.k, tables.rounds(comparison)
     turns = "one round" if rounds == 1 else f"median of {rounds} rounds"
     _output.echo(tables.data_line(comparison))
     _output.echo(tables.machine_line(comparison))
@@ -245,8 +254,9 @@ def show(comparison: Comparison) -> None:
         _output.echo("\n" + "\n".join(stores))
     for line in tables.failure_lines(comparison):
         _output.echo(f"\n{line}")
-    if busy := tables.busy_line(comparison):
-        _output.echo(f"\n{busy}")
+    for said in (tables.cut_line, tables.time_line, tables.busy_line):
+        if line := said(comparison):
+            _output.echo(f"\n{line}")
 
 
 def show_changes(old: Path, new: Path, as_json: bool) -> None:
@@ -262,6 +272,9 @@ def show_changes(old: Path, new: Path, as_json: bool) -> None:
             was, now = getattr(before.machine, part), getattr(after.machine, part)
             if was != now:
                 _output.echo(f"{part}: {was} -> {now}")
+        for what, was, now in queries(before, after):
+            if was != now:
+                _output.echo(f"{what}: {was} -> {now}")
         _output.table(["", "", "old", "new", "new/old", ""], _change_rows(found), left=2)
         if any(change.relative for change in found):
             _output.echo(f"\nx: ratio to {BASELINE} of the same run")

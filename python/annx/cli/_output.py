@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from annx._bench.crew import Progress as Report
 from annx._bench.journal import plain
-from annx._bench.run import Progress as Report
 
 
 def on_terminal() -> bool:
