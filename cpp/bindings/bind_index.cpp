@@ -297,6 +297,8 @@ class Core {
     out["entry"] = state.entry;
     const auto seeds = static_cast<py::ssize_t>(state.seeds.size());
     out["seeds"] = to_array(std::move(state.seeds), {seeds});
+    const auto growth = static_cast<py::ssize_t>(state.growth.size());
+    out["growth"] = to_array(std::move(state.growth), {growth});
     return out;
   }
 

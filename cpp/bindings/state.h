@@ -33,6 +33,7 @@ class StateArrays {
     }
     view_.entry = py::cast<Slot>(from["entry"]);
     view_.seeds = take<Slot>(from["seeds"], 1, "seeds");
+    view_.growth = take<float>(from["growth"], 1, "growth");
   }
 
   const StateView& view() const noexcept { return view_; }

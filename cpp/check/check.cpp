@@ -131,6 +131,7 @@ void check_state(const StateFormat& format, const StateView& state, bool spannin
     throw FormatError("entry: row " + std::to_string(state.entry) + " is not in the graph");
   }
   check_seeds(state.seeds, n, outside);
+  check_growth(state.growth);
   check_tree(state, 2 * format.M, outside, spanning, work);
 }
 

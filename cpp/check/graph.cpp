@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -169,6 +170,22 @@ void check_tree(const StateView& state, std::size_t degree, const Outside& outsi
                ? "cut off: no tree edges lead there"
                : nullptr;
   });
+}
+
+void check_growth(std::span<const float> growth) {
+  if (growth.empty()) return;
+  if (growth.size() != kGrowthRanks + 1) {
+    throw FormatError("growth: expected " + std::to_string(kGrowthRanks + 1) + " values, got " +
+                      std::to_string(growth.size()));
+  }
+  // A comparison with NaN is false.
+  const bool counts = growth[0] >= 0 && growth[0] <= 0x1p24F;
+  const std::span<const float> distances = growth.subspan(1);
+  const bool zeros =
+      std::all_of(distances.begin(), distances.end(), [](float d) { return d == 0; });
+  bool rises = distances[0] > 0 && distances.back() <= std::numeric_limits<float>::max();
+  for (std::size_t i = 1; i < distances.size(); ++i) rises &= distances[i] >= distances[i - 1];
+  if (!counts || !(zeros || rises)) throw FormatError("growth: a value is out of range");
 }
 
 void check_seeds(std::span<const Slot> seeds, std::size_t rows,

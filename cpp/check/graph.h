@@ -44,6 +44,9 @@ void check_upper(std::size_t number, const StateView::Level& level, std::size_t 
 void check_tree(const StateView& state, std::size_t degree, const Outside& outside, bool spanning,
                 const Work& work);
 
+// Zeros, or distances that do not fall, after a count.
+void check_growth(std::span<const float> growth);
+
 // Seeds are distinct nodes among `rows`, and few. `outside`: rows that are none.
 void check_seeds(std::span<const Slot> seeds, std::size_t rows,
                  const std::function<bool(Slot)>& outside);

@@ -162,6 +162,7 @@ void guard(const StateFormat& format, const MappedSums& sums, MappedState& state
   check_removed(state, gone, *free);
   const Bits twins = check_twins(view, gone);
   check_down(view);
+  check_growth(view.growth);
   check_seeds(view.seeds, n, [&](Slot slot) { return free->test(slot) || twins.test(slot); });
   state.rows =
       std::make_shared<SectionGuard>("rows", view.rows, sums.rows, "row", format.rows.stride,

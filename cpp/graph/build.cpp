@@ -88,6 +88,7 @@ void Graph::reset() noexcept {
   pending_.clear();
   dead_.clear();
   seeds_.clear();
+  growth_ = {};
   top_ = 0;
   entry_ = kNoLink;
 }

@@ -1,5 +1,6 @@
 // Searches for nodes that pass a filter.
 #include <algorithm>
+#include <limits>
 
 #include "base/prefetch.h"
 #include "graph/graph.h"
@@ -9,41 +10,49 @@ namespace annx {
 // expanded like any.
 template <class Counts>
 bool Graph::beam_through(const Query& query, std::size_t ef, std::size_t rows, std::size_t budget,
-                         Scratch& scratch, Walk& walk, const Counts& counts) const {
+                         Scratch& scratch, Walk& walk, std::size_t k, const Counts& counts) const {
   WidePool& pool = scratch.wide;
   pool.reset(ef);
   if (entry_ == kNoLink) return true;
   make_room(scratch);
   const Slot start = descend(query, scratch);
+  const Stop stop = stop_for(query, k, ef, rows, start);
+  if (stop.k > 0) pool.reset(2 * ef);
   scratch.visited.reset(rows);
   scratch.visited.mark(start);
   const float first = vectors_.distance(query, start);
   pool.insert(first, start, counts(start, first));
   std::size_t distances = 1;
-  for (Slot node; distances <= budget && pool.pop(node);) {
+  std::size_t counted = 0;  // and expanded
+  float bound = stop.bound(pool.kth(stop.k));
+  while (distances <= budget && !stop.ends(counted, pool.next_distance(), bound)) {
+    counted += pool.next_counts() ? 1 : 0;
+    Slot node;
+    if (!pool.pop(node)) break;
     const std::size_t count = gather(layer(0), node, scratch, true);
     vectors_.distances(query, scratch.slots.data(), count, scratch.near.data());
     for (std::size_t i = 0; i < count; ++i) {
-      if (!pool.accepts(scratch.near[i])) continue;
+      if (!(scratch.near[i] <= bound) || !pool.accepts(scratch.near[i])) continue;
       pool.insert(scratch.near[i], scratch.ids[i], counts(scratch.ids[i], scratch.near[i]));
     }
     ++walk.expanded;
     distances += count;
+    bound = stop.bound(pool.kth(stop.k));
   }
   walk.distances += distances;
   return distances <= budget;
 }
 
-bool Graph::search_through(const Query& query, std::size_t ef, std::size_t rows,
+bool Graph::search_through(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
                            const Passing& passing, std::size_t budget, Scratch& scratch,
                            Walk& walk) const {
-  return beam_through(query, ef, rows, budget, scratch, walk,
+  return beam_through(query, ef, rows, budget, scratch, walk, k,
                       [&](Slot slot, float) { return passing(slot); });
 }
 
 bool Graph::search_within(const Query& query, float radius, std::size_t ef, std::size_t rows,
                           std::size_t budget, Scratch& scratch, Walk& walk) const {
-  return beam_through(query, ef, rows, budget, scratch, walk,
+  return beam_through(query, ef, rows, budget, scratch, walk, 0,
                       [&](Slot, float distance) { return !(distance < radius); });
 }
 
@@ -128,20 +137,27 @@ std::size_t Graph::gather_passing(Slot node, const Passing& passing, Scratch& sc
 // A beam over the nodes that pass alone, as if those that do not were edges (ACORN-1, arXiv
 // 2403.04871; how far to look by the neighbours at hand, as NaviX, arXiv 2506.23397). Starts from
 // `start`, if there is one, whether it passes or not, and from `seeds` that do.
-bool Graph::search_among(const Query& query, std::size_t ef, std::size_t rows,
+bool Graph::search_among(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
                          const Passing& passing, Slot start, std::span<const Slot> seeds,
                          std::size_t budget, Scratch& scratch, Walk& walk) const {
   Pool& pool = scratch.pool;
-  pool.reset(ef);
+  const Stop stop =
+      stop_for(query, k, ef, rows, start != kNoLink || seeds.empty() ? start : seeds[0]);
+  pool.reset(stop.k > 0 ? 2 * ef : ef);
   make_room(scratch);
   scratch.visited.reset(rows);
   std::size_t distances = 0;
+  std::size_t expanded = 0;
+  float bound = std::numeric_limits<float>::infinity();
   const auto offer = [&](std::span<const Slot> slots) {
     if (scratch.near.size() < slots.size()) scratch.near.resize(slots.size());
     vectors_.distances(query, slots.data(), slots.size(), scratch.near.data());
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (pool.accepts(scratch.near[i])) pool.insert(scratch.near[i], slots[i]);
+      if (scratch.near[i] <= bound && pool.accepts(scratch.near[i])) {
+        pool.insert(scratch.near[i], slots[i]);
+      }
     }
+    bound = stop.bound(pool.kth(stop.k));
     distances += slots.size();
   };
   if (start != kNoLink) {
@@ -158,11 +174,13 @@ bool Graph::search_among(const Query& query, std::size_t ef, std::size_t rows,
     if (scratch.visited.mark(seed)) scratch.passing.push_back(seed);
   }
   offer(scratch.passing);
-  for (Slot node; distances <= budget && pool.pop(node);) {
+  for (Slot node;
+       distances <= budget && !stop.ends(expanded, pool.next_distance(), bound) && pool.pop(node);
+       ++expanded) {
     gather_passing(node, passing, scratch);
     offer(scratch.passing);
-    ++walk.expanded;
   }
+  walk.expanded += expanded;
   walk.distances += distances;
   return distances <= budget;
 }

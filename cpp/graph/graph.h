@@ -23,6 +23,7 @@
 #include "base/types.h"
 #include "graph/edges.h"
 #include "graph/edits.h"
+#include "graph/growth.h"
 #include "graph/passing.h"
 #include "graph/pool.h"
 #include "graph/scratch.h"
@@ -80,28 +81,30 @@ class Graph {
   const GraphOptions& options() const noexcept { return options_; }
   std::size_t degree() const noexcept { return 2 * options_.M; }
 
-  // A search is start() and then advance() until it returns false; the nearest are then in
-  // scratch.pool. Each step ends by asking for the memory that the next will read, so that a thread
-  // that takes several searches in turns does not wait for it. `query` lives as long; `rows` is an
-  // upper bound of the slots.
-  void start(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
+  // A search for the k nearest is start() and then advance() until it returns false; they are then
+  // in scratch.pool. Each step ends by asking for the memory that the next will read, so that a
+  // thread that takes several searches in turns does not wait for it. `query` lives as long; `rows`
+  // is an upper bound of the slots.
+  void start(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
+             Scratch& scratch) const;
   bool advance(Scratch& scratch) const {
     return scratch.by_edges ? advance_by_edges(scratch) : advance_by_rows(scratch);
   }
-  // All of it, comparing rows.
+  // All of a beam, comparing rows.
   void search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
 
   // Searches for nodes that pass a filter; false if `budget` distances did not do.
   // Through the others: ef that pass, and what lies between, left in scratch.wide.
-  bool search_through(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
-                      std::size_t budget, Scratch& scratch, Walk& walk) const;
+  bool search_through(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
+                      const Passing& passing, std::size_t budget, Scratch& scratch,
+                      Walk& walk) const;
   // All within `radius`, as far as they hang together over at most ef beyond it; in scratch.wide.
   bool search_within(const Query& query, float radius, std::size_t ef, std::size_t rows,
                      std::size_t budget, Scratch& scratch, Walk& walk) const;
   // Over them, from `start` (kNoLink: none) and `seeds`: ef that pass, left in scratch.pool.
-  bool search_among(const Query& query, std::size_t ef, std::size_t rows, const Passing& passing,
-                    Slot start, std::span<const Slot> seeds, std::size_t budget, Scratch& scratch,
-                    Walk& walk) const;
+  bool search_among(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
+                    const Passing& passing, Slot start, std::span<const Slot> seeds,
+                    std::size_t budget, Scratch& scratch, Walk& walk) const;
   Slot nearest_by(const Query& query, Scratch& scratch, Walk& walk) const;
   double passing_near(Slot node, const Passing& passing) const;
 
@@ -168,6 +171,11 @@ class Graph {
   std::size_t top() const noexcept { return top_; }  // levels above 0
   Slot entry() const noexcept { return entry_; }
   std::span<const Slot> seeds() const noexcept { return seeds_.nodes(); }
+  const Growth& growth() const noexcept { return growth_; }
+  void set_growth(const Growth& growth) noexcept { growth_ = growth; }
+  // By searches for the neighbours of these nodes.
+  Growth learn_growth(std::span<const Slot> sample, std::size_t rows, std::size_t num_threads,
+                      ScratchPool& scratches) const;
   void set_levels(std::vector<UpperLevel> levels, Slot entry);
   // Everything, by what was made elsewhere; with edges, the rows hold the links and their codes.
   void replace(Array<Slot>&& links, std::vector<UpperLevel>&& levels, Bits&& dead, Slot entry,
@@ -215,6 +223,13 @@ class Graph {
     layer(0).touch(slot);
     return links_of(slot);
   }
+  // `node` is any: it tells how far distances may be from the truth.
+  Stop stop_for(const Query& query, std::size_t k, std::size_t ef, std::size_t nodes,
+                Slot node) const noexcept {
+    return growth_.stop(
+        k, ef, nodes,
+        k == 0 || node == kNoLink ? 0 : vectors_.space().error(query, vectors_.row(node)));
+  }
   // search.cpp
   void make_room(Scratch& scratch) const;
   std::size_t gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const;
@@ -234,7 +249,7 @@ class Graph {
   // filtered.cpp
   template <class Counts>
   bool beam_through(const Query& query, std::size_t ef, std::size_t rows, std::size_t budget,
-                    Scratch& scratch, Walk& walk, const Counts& counts) const;
+                    Scratch& scratch, Walk& walk, std::size_t k, const Counts& counts) const;
   std::size_t gather_passing(Slot node, const Passing& passing, Scratch& scratch) const;
 
   // select.cpp
@@ -306,6 +321,7 @@ class Graph {
   std::size_t top_ = 0;
   Slot entry_ = kNoLink;
   Seeds seeds_;
+  Growth growth_;
 };
 
 }  // namespace annx

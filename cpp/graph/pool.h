@@ -53,6 +53,15 @@ class Pool {
     return true;
   }
 
+  // Of the node that pop would return; infinity when there is none.
+  float next_distance() const noexcept {
+    return next_ < size_ ? entries_[next_].distance : std::numeric_limits<float>::infinity();
+  }
+  // Of the k-th node, from 1; infinity when there is none.
+  float kth(std::size_t k) const noexcept {
+    return k - 1 < size_ ? entries_[k - 1].distance : std::numeric_limits<float>::infinity();
+  }
+
   // What accepts() compares with.
   float limit() const noexcept {
     return size_ < capacity_ ? std::numeric_limits<float>::infinity()

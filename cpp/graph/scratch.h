@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "graph/growth.h"
 #include "graph/pool.h"
 #include "graph/visited.h"
 #include "graph/wide_pool.h"
@@ -18,14 +19,18 @@ struct Scratch {
   Pool pool;
   WidePool wide;
   Visited visited;
-  // A search on its way: what it asks, whether edges' codes guide it, how many gathered rows wait
-  // to be compared, and by edges the nodes expanded so far, at their own distances.
+  // A search on its way: what it asks, when it stops, how many nodes it has expanded, whether
+  // edges' codes guide it, how many gathered rows wait to be compared, and by edges the nodes
+  // expanded so far, at their own distances.
   Query query;
+  Stop stop;
+  std::size_t hops = 0;
   bool by_edges = false;
   std::size_t pending = 0;
   kernels::EdgeQuery edge_query{};
   std::vector<std::byte> edge_work;
   std::vector<Neighbor> expanded;
+  std::vector<float> best;    // the k least distances of these, sorted
   std::vector<Slot> ids;      // gathered neighbours, by number on their level
   std::vector<Slot> slots;    // the same by slot
   std::vector<float> near;    // their distances from one end of an edge
@@ -35,6 +40,9 @@ struct Scratch {
   std::vector<Slot> failing;          // and neighbours that do not
   std::vector<std::byte> work;        // a prepared query
   std::vector<std::byte> exact_work;  // the same for the exact vectors
+
+  // What the next node of the pool must not be beyond.
+  float bound() const noexcept { return stop.bound(stop.k == 0 ? 0 : pool.kth(stop.k)); }
 };
 
 class ScratchPool {

@@ -52,6 +52,8 @@ void Graph::open(const Layer& layer, Slot start, std::size_t ef, std::size_t nod
   scratch.ids[0] = start;
   scratch.slots[0] = layer.slot(start);
   scratch.pending = 1;
+  scratch.stop = {};
+  scratch.hops = 0;
   scratch.by_edges = false;
   prefetch(vectors_.row(scratch.slots[0]), vectors_.space().stride());
 }
@@ -62,8 +64,11 @@ bool Graph::hop(const Layer& layer, Scratch& scratch) const {
   Pool& pool = scratch.pool;
   if (scratch.pending > 0) {
     vectors_.distances(scratch.query, scratch.slots.data(), scratch.pending, scratch.near.data());
+    const float bound = scratch.bound();
     for (std::size_t i = 0; i < scratch.pending; ++i) {
-      if (pool.accepts(scratch.near[i])) pool.insert(scratch.near[i], scratch.ids[i]);
+      if (scratch.near[i] <= bound && pool.accepts(scratch.near[i])) {
+        pool.insert(scratch.near[i], scratch.ids[i]);
+      }
     }
     scratch.pending = 0;
     Slot next;
@@ -72,7 +77,10 @@ bool Graph::hop(const Layer& layer, Scratch& scratch) const {
     return true;
   }
   Slot node;
-  if (!pool.pop(node)) return false;
+  if (scratch.stop.ends(scratch.hops, pool.next_distance(), scratch.bound()) || !pool.pop(node)) {
+    return false;
+  }
+  ++scratch.hops;
   scratch.pending = gather(layer, node, scratch, true);
   // The node after it, unless a nearer one comes.
   if (Slot next; pool.peek(next)) prefetch(layer.row(next), layer.degree * sizeof(Slot));
@@ -109,7 +117,8 @@ Slot Graph::descend(const Query& query, Scratch& scratch) const {
   return seeds_.nearest(vectors_, query, at);
 }
 
-void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
+void Graph::start(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
+                  Scratch& scratch) const {
   ef = std::min(ef, rows);
   scratch.pool.reset(ef);
   scratch.pending = 0;
@@ -117,11 +126,14 @@ void Graph::start(const Query& query, std::size_t ef, std::size_t rows, Scratch&
   if (entry_ == kNoLink) return;
   scratch.query = query;
   const Slot at = descend(query, scratch);
+  const Stop stop = stop_for(query, k, ef, rows, at);
+  if (stop.k > 0) ef *= 2;
   if (edges_) {
     start_by_edges(at, ef, rows, scratch);
   } else {
     open(layer(0), at, ef, rows, scratch);
   }
+  scratch.stop = stop;
 }
 
 void Graph::search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {

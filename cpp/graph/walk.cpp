@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <limits>
 
 #include "base/prefetch.h"
 #include "graph/graph.h"
@@ -14,15 +15,33 @@ void Graph::fetch(Slot node) const noexcept { prefetch(vectors_.lead(node), vect
 
 void Graph::start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch& scratch) const {
   scratch.by_edges = true;
+  scratch.hops = 0;
   scratch.edge_work.resize(edges_->work_bytes());
   scratch.edge_query = edges_->prepare(vectors_.space(), scratch.query, scratch.edge_work.data());
   scratch.visited.reset(rows);
   scratch.visited.mark(start);
   scratch.expanded.clear();
+  scratch.best.clear();
   scratch.pool.reset(ef);
   fetch(start);
   scratch.pool.insert(vectors_.distance(scratch.query, start), start);
 }
+
+namespace {
+
+// Enters the distance of an expanded node; the bound by the k nearest of these. The pool's bound
+// comes earlier: estimates of the k nearest are there before these are expanded.
+float note(float distance, const Stop& stop, Scratch& scratch) {
+  std::vector<float>& best = scratch.best;
+  if (best.size() == stop.k) {
+    if (distance >= best.back()) return stop.bound(best.back());
+    best.pop_back();
+  }
+  best.insert(std::upper_bound(best.begin(), best.end(), distance), distance);
+  return best.size() < stop.k ? std::numeric_limits<float>::infinity() : stop.bound(best.back());
+}
+
+}  // namespace
 
 bool Graph::advance_by_edges(Scratch& scratch) const {
   Pool& pool = scratch.pool;
@@ -30,12 +49,15 @@ bool Graph::advance_by_edges(Scratch& scratch) const {
   if (!pool.pop(node)) return false;
   const float distance = vectors_.distance(scratch.query, node);
   scratch.expanded.push_back({distance, node});
+  const Stop& stop = scratch.stop;
+  const float bound =
+      stop.k == 0 ? stop.bound(0) : std::min(note(distance, stop, scratch), scratch.bound());
   const Slot* links = links_of(node);
   alignas(64) float estimates[EdgeCodes::kBlock];
   for (std::size_t block = 0; block < edges_->blocks(); ++block) {
     const Slot* ids = links + block * EdgeCodes::kBlock;
     std::uint32_t near = edges_->estimate(scratch.edge_query, vectors_, node, block, distance,
-                                          pool.limit(), estimates);
+                                          std::min(pool.limit(), bound), estimates);
     for (; near != 0; near &= near - 1) {
       const auto j = static_cast<std::size_t>(std::countr_zero(near));
       // Links fill a row from its front.
@@ -46,10 +68,12 @@ bool Graph::advance_by_edges(Scratch& scratch) const {
       pool.insert(estimates[j], id);
     }
   }
-  std::array<Slot, 2> next;
-  const std::size_t waiting = pool.peek(next);
-  for (std::size_t i = 0; i < waiting; ++i) fetch(next[i]);
-  if (waiting > 0) return true;
+  if (!stop.ends(++scratch.hops, pool.next_distance(), bound)) {
+    std::array<Slot, 2> next;
+    const std::size_t waiting = pool.peek(next);
+    for (std::size_t i = 0; i < waiting; ++i) fetch(next[i]);
+    if (waiting > 0) return true;
+  }
   std::sort(scratch.expanded.begin(), scratch.expanded.end(),
             [](const Neighbor& a, const Neighbor& b) {
               return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;

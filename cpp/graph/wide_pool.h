@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "base/types.h"
@@ -26,6 +27,25 @@ class WidePool {
     return {entries_[i].distance, entries_[i].id & kSlotMask};
   }
   bool counts(std::size_t i) const noexcept { return (entries_[i].id & kCounts) != 0; }
+
+  // Of the node that pop would return; infinity when there is none.
+  float next_distance() const noexcept {
+    return next_ < entries_.size() ? entries_[next_].distance
+                                   : std::numeric_limits<float>::infinity();
+  }
+  // Whether that node counts.
+  bool next_counts() const noexcept { return next_ < entries_.size() && counts(next_); }
+  // Nodes up to the k-th that counts, or all.
+  std::size_t rank(std::size_t k) const noexcept {
+    std::size_t i = 0;
+    for (std::size_t seen = 0; i < size() && seen < k; ++i) seen += counts(i) ? 1 : 0;
+    return i;
+  }
+  // Of the k-th node that counts; infinity when there is none.
+  float kth(std::size_t k) const noexcept {
+    return counted_ < k || k == 0 ? std::numeric_limits<float>::infinity()
+                                  : entries_[rank(k) - 1].distance;
+  }
 
   bool accepts(float distance) const noexcept {
     return counted_ < capacity_ || distance < entries_.back().distance;

@@ -1,7 +1,9 @@
 // Adding rows: in batches, or all at once into an empty index.
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <limits>
+#include <new>
 #include <string>
 
 #include "base/errors.h"
@@ -86,6 +88,7 @@ void Index::add(const std::byte* input, std::size_t count,
   }
   if (size_ == 0 && count >= kBulk) {
     add_bulk(input, count, *labels, num_threads, poll);
+    learn(count, num_threads);
     return;
   }
   for (std::size_t done = 0; done < count;) {
@@ -93,6 +96,7 @@ void Index::add(const std::byte* input, std::size_t count,
     add_batch(input + done * space().input_bytes(), batch, labels->subspan(done, batch),
               num_threads);
     done += batch;
+    learn(batch, num_threads);
     const auto tick = [&] {
       if (poll) poll(done);
     };
@@ -255,6 +259,34 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
   size_ = count;
   ++epoch_;
   unfinished_ = false;
+}
+
+// After as many additions as there are rows: they may be others by then.
+void Index::learn(std::size_t added, std::size_t num_threads) noexcept {
+  const std::size_t left = until_learning_ - std::min<std::size_t>(until_learning_, added);
+  until_learning_ = left;
+  const Metric metric = space().metric();
+  // Only of distances that cannot be negative is one so many times as far as another.
+  if (left > 0 || (metric != Metric::kL2 && metric != Metric::kCosine)) return;
+  constexpr std::size_t kSample = 64;
+  std::array<Slot, kSample> sample;
+  const std::size_t nodes = live_nodes();
+  if (nodes == 0) return;
+  for (std::size_t i = 0; i < kSample; ++i) {
+    auto slot = static_cast<Slot>((2 * i + 1) * size_ / (2 * kSample));
+    while (!labels_.has(slot) || twins_.representative(slot) != slot) {
+      slot = static_cast<Slot>((slot + std::size_t{1}) % size_);
+    }
+    sample[i] = slot;
+  }
+  try {
+    const Growth growth = graph_.learn_growth(sample, size_, num_threads, scratch_);
+    const std::lock_guard exclusive(gate_);
+    graph_.set_growth(growth);
+  } catch (const std::bad_alloc&) {
+    // The rows are in: only how soon searches end is not known any better.
+  }
+  until_learning_ = std::clamp(nodes, kFirstLearning, kLastLearning);
 }
 
 // A child of fork may find rows that another thread of its parent was about to add: they are no

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -45,6 +46,7 @@ struct IndexState {
   std::vector<Level> levels;
   Slot entry = 0;
   std::vector<Slot> seeds;
+  std::vector<float> growth;
 
   StateView view() const;
 };
@@ -144,6 +146,7 @@ class Index final : private Forkable {
     Bits dead;
     std::vector<Slot> free;
     Seeds seeds;
+    std::span<const float> growth;
     std::size_t slots = 0;
   };
 
@@ -156,6 +159,7 @@ class Index final : private Forkable {
   void make_room(std::size_t rows);
   void store(const std::byte* input, const std::vector<Slot>& slots, std::size_t num_threads);
   void recover();
+  void learn(std::size_t added, std::size_t num_threads) noexcept;
   void before_fork() noexcept override;
   void after_fork(bool in_child) noexcept override;
 
@@ -169,6 +173,7 @@ class Index final : private Forkable {
   // state.cpp
   Content make(const StateView& state, std::size_t num_threads) const;
   void take(Content&& content, Slot entry) noexcept;
+  void set_growth(std::span<const float> growth) noexcept;
 
   void keep_alive(std::size_t k, std::size_t ef, Scratch& scratch) const;
   void compare_all(const std::byte* query, std::size_t k, Scratch& scratch, Label* labels,
@@ -254,6 +259,14 @@ class Index final : private Forkable {
   // The writer is at work on what searches do not see. A child of fork clears up after it.
   bool unfinished_ = false;
   bool lone_ = false;  // a dead node has no links
+  // Rows to be added until it is learned anew how distances grow.
+  static constexpr std::size_t kFirstLearning = 1024;
+  static constexpr std::size_t kLastLearning = std::size_t{1} << 24;  // a float32 holds it
+  std::atomic<std::size_t> until_learning_ = kFirstLearning;
+  // What that is if as many rows have been added as there are slots.
+  static std::size_t first_learning(std::size_t slots) noexcept {
+    return kFirstLearning - std::min(kFirstLearning, slots);
+  }
   mutable ScratchPool scratch_;
   // Of a mapped index: what it has not looked at yet.
   std::shared_ptr<const Guard> label_guard_;

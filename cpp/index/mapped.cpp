@@ -55,6 +55,7 @@ void Index::map(MappedState&& state) {
                 view.labels.empty() ? kNoLink : view.entry, view.seeds);
   labels_.borrow(view.labels, std::move(gone), state.owner);
   size_ = view.labels.size();
+  set_growth(view.growth);
   ++epoch_;
   twin_pairs_ = view.twins;
   label_guard_ = state.labels;

@@ -38,13 +38,6 @@ bool test(const std::vector<std::uint64_t>& bits, Slot slot) noexcept {
   return (bits[slot / 64] >> (slot % 64) & 1) != 0;
 }
 
-// Nodes up to the k-th that counts.
-std::size_t rank(const WidePool& pool, std::size_t k) {
-  std::size_t i = 0;
-  for (std::size_t counted = 0; i < pool.size() && counted < k; ++i) counted += pool.counts(i);
-  return i;
-}
-
 }  // namespace
 
 // Slots of the labels i with by_label[i] != 0.
@@ -204,12 +197,12 @@ void Index::planned_one(const std::byte* input, std::size_t k, std::size_t ef, c
 bool Index::through(const Query& query, std::size_t width, std::size_t k, const Passing& nodes,
                     std::size_t budget, Scratch& scratch, Walk& cost) const {
   const WidePool& pool = scratch.wide;
-  if (!graph_.search_through(query, width, size_, nodes, budget, scratch, cost)) return false;
-  const std::size_t deep = rank(pool, k);
+  if (!graph_.search_through(query, k, width, size_, nodes, budget, scratch, cost)) return false;
+  const std::size_t deep = pool.rank(k);
   const std::size_t wanted = deep + deep / 3;
   if (deep > k && wanted > pool.size()) {
     const std::size_t wider = std::min(width + wanted - pool.size(), live_nodes());
-    if (!graph_.search_through(query, wider, size_, nodes, budget, scratch, cost)) return false;
+    if (!graph_.search_through(query, k, wider, size_, nodes, budget, scratch, cost)) return false;
   }
   scratch.pool.reset(pool.counted());
   for (std::size_t i = 0; i < pool.size(); ++i) {
@@ -228,14 +221,14 @@ bool Index::among(const Query& query, std::size_t width, std::size_t k, std::siz
   const bool poor = graph_.passing_near(start, nodes) < kPoor * share;
   if (poor && static_cast<double>(pass) <= kPoorCost * scanned_meanwhile(width, share))
     return false;
-  if (!graph_.search_among(query, width, size_, nodes, start, spread(slots, deny, 0, nodes), budget,
-                           scratch, cost)) {
+  if (!graph_.search_among(query, k, width, size_, nodes, start, spread(slots, deny, 0, nodes),
+                           budget, scratch, cost)) {
     return false;
   }
   if (!poor) return true;
   std::vector<Neighbor> first;
   for (std::size_t i = 0; i < scratch.pool.size(); ++i) first.push_back(scratch.pool[i]);
-  if (!graph_.search_among(query, width, size_, nodes, kNoLink, spread(slots, deny, 1, nodes),
+  if (!graph_.search_among(query, k, width, size_, nodes, kNoLink, spread(slots, deny, 1, nodes),
                            budget, scratch, cost)) {
     return false;
   }

@@ -82,7 +82,7 @@ void Index::begin(const std::byte* query, std::size_t k, std::size_t ef, Scratch
     return;
   }
   scratch.work.resize(space().work_bytes());
-  graph_.start(space().prepare(query, scratch.work.data()), width, size_, scratch);
+  graph_.start(space().prepare(query, scratch.work.data()), k, width, size_, scratch);
 }
 
 // Drops dead nodes from the result. Where they crowd, wider beams find what else there is.

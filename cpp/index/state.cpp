@@ -17,7 +17,8 @@ StateView IndexState::view() const {
                  twins,
                  {},
                  entry,
-                 seeds};
+                 seeds,
+                 growth};
   for (const Level& level : levels) view.levels.push_back({level.down, level.links});
   return view;
 }
@@ -75,6 +76,11 @@ IndexState Index::export_state() const {
   state.entry = levels.entry;
   const std::span<const Slot> seeds = graph_.seeds();
   state.seeds.assign(seeds.begin(), seeds.end());
+  const Growth::Profile& profile = graph_.growth().profile();
+  if (const std::size_t left = until_learning_; profile[0] > 0 || left != first_learning(size_)) {
+    state.growth.push_back(static_cast<float>(left));
+    state.growth.insert(state.growth.end(), profile.begin(), profile.end());
+  }
   return state;
 }
 
@@ -110,6 +116,7 @@ Index::Content Index::make(const StateView& state, std::size_t num_threads) cons
              {},
              {},
              {},
+             state.growth,
              rows};
   to.seeds.set(state.seeds);
   for (const StateView::Level& from : state.levels) {
@@ -189,7 +196,20 @@ void Index::take(Content&& content, Slot entry) noexcept {
   ++epoch_;
   graph_.replace(std::move(content.links), std::move(content.levels), std::move(content.dead),
                  size_ == 0 ? kNoLink : entry, std::move(content.seeds));
+  set_growth(content.growth);
   free_ = std::move(content.free);
+}
+
+void Index::set_growth(std::span<const float> growth) noexcept {
+  Growth::Profile profile{};
+  until_learning_ = first_learning(size_);
+  if (!growth.empty()) {
+    until_learning_ = static_cast<std::size_t>(growth[0]);
+    std::copy(growth.begin() + 1, growth.end(), profile.begin());
+  }
+  Growth fresh;
+  fresh.set(profile);
+  graph_.set_growth(fresh);
 }
 
 void Index::import_state(const StateView& state) {

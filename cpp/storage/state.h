@@ -11,6 +11,8 @@ namespace annx {
 
 // Places where a search may begin (see graph/seeds.h). They cost a search as many distances.
 inline constexpr std::size_t kMostSeeds = 64;
+// Ranks whose distances tell where a search may stop (see graph/growth.h).
+inline constexpr std::size_t kGrowthRanks = 9;
 
 struct StateView {
   struct Level {
@@ -26,6 +28,8 @@ struct StateView {
   std::vector<Level> levels;
   Slot entry = 0;
   std::span<const Slot> seeds;
+  // Nothing, or how many rows are still to come until they are learned anew, and the distances.
+  std::span<const float> growth;
 };
 
 }  // namespace annx

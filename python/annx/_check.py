@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from annx._backends import select
 from annx._backends.base import (
+    GROWTH_RANKS,
     MAX_SEEDS,
     NO_LINK,
     SCALED,
@@ -88,6 +89,7 @@ def check_arrays(config: Config, state: State, spanning: bool) -> None:
         raise FormatError(f"entry: expected less than {size}, got {state.entry}")
     if n and not state.levels and outside[state.entry]:
         raise FormatError(f"entry: row {state.entry} is not in the graph")
+    _check_growth(state.growth)
     _check_seeds(state.seeds, n)
     _refuse(outside[state.seeds], 0, "seed", "not in the graph")
     _check_tree(state.links, ~(is_twin | removed) if spanning else None)
@@ -122,10 +124,26 @@ def check_places(state: State, removed: NDArray[np.uint32]) -> None:
         size = len(level.down)
     if state.entry >= max(size, 1):
         raise FormatError(f"entry: expected less than {size}, got {state.entry}")
+    _check_growth(state.growth)
     _check_seeds(state.seeds, n)
     free = gone[removed != gone]
     _refuse(np.isin(state.seeds, free), 0, "seed", "not in the graph")
     _refuse(np.isin(state.seeds, slots), 0, "seed", "not in the graph")
+
+
+def _check_growth(growth: NDArray[np.float32]) -> None:
+    if not len(growth):
+        return
+    if len(growth) != GROWTH_RANKS + 1:
+        raise FormatError(f"growth: expected {GROWTH_RANKS + 1} values, got {len(growth)}")
+    distances = growth[1:]
+    # A comparison with NaN is false.
+    rises = distances[0] > 0 and (distances[1:] >= distances[:-1]).all()
+    if not (
+        0 <= growth[0] <= 1 << 24
+        and (not distances.any() or (rises and np.isfinite(distances[-1])))
+    ):
+        raise FormatError("growth: a value is out of range")
 
 
 def _check_seeds(seeds: NDArray[np.uint32], n: int) -> None:

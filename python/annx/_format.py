@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx import _log, _sums
-from annx._backends.base import NO_LINK, Config, Level, State
+from annx._backends.base import GROWTH_RANKS, NO_LINK, Config, Level, State
 from annx._check import check_state
 from annx._layout import (
     HEADER,
@@ -46,10 +46,12 @@ _SUMS = "sums"
 _TUNING = "tuning"
 #: Where searches may begin. A reader may skip it, which costs recall in clusters far apart.
 _SEEDS = "seeds"
+#: How distances grow, by which searches end. A reader may skip it, which costs time.
+_GROWTH = "growth"
 #: What the next row is called, unless its label is given, where labels alone do not tell.
 _NEXT = "next"
 _MAX_LABEL = np.iinfo(np.int64).max
-_OPTIONAL = (_TUNING, _SEEDS, _NEXT)
+_OPTIONAL = (_TUNING, _SEEDS, _GROWTH, _NEXT)
 #: An engine may make codes of edges. A file that asks for more than so many bytes of them for
 #: each of its own goes without: M = 64 or less never does.
 _MOST_CODES = 32
@@ -182,6 +184,8 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
     }
     if len(state.seeds):
         arrays = {_SEEDS: state.seeds} | arrays
+    if len(state.growth):
+        arrays = {_GROWTH: state.growth} | arrays
     if state.originals is not None:
         arrays["original"] = state.originals
     return arrays if state.norms is None else {"norms": state.norms} | arrays
@@ -349,6 +353,9 @@ def assemble(head: Head, arrays: dict[str, NDArray[Any]]) -> Stored:
     arrays = {name: arrays[name] for name in arrays if name in required}
     tuning = _take(arrays, _TUNING, np.float32, None) if _TUNING in arrays else None
     seeds = _take(arrays, _SEEDS, np.uint32, None) if _SEEDS in arrays else np.empty(0, np.uint32)
+    growth = np.empty(0, np.float32)
+    if _GROWTH in arrays:
+        growth = _take(arrays, _GROWTH, np.float32, (GROWTH_RANKS + 1,))
     _take(arrays, _SUMS, np.uint32, None)
     next_label = 0
     if _NEXT in arrays:
@@ -378,6 +385,7 @@ def assemble(head: Head, arrays: dict[str, NDArray[Any]]) -> Stored:
         entry=head.entry,
         originals=None if kept is None else _take(arrays, "original", np.uint8, kept),
         seeds=seeds,
+        growth=growth,
     )
     if arrays:
         raise FormatError(f"unknown section {next(iter(arrays))!r}: needs a newer annx")

@@ -56,7 +56,7 @@ def state_of(rng, metric, options, removed):
 def arrays_of(state):
     named = {"rows": state.rows, "links": state.links, "labels": state.labels}
     named |= {"norms": state.norms, "originals": state.originals, "twins": state.twins}
-    named |= {"seeds": state.seeds}
+    named |= {"seeds": state.seeds, "growth": state.growth}
     for number, level in enumerate(state.levels):
         named |= {f"down{number}": level.down, f"links{number}": level.links}
     return {name: array for name, array in named.items() if array is not None and array.size}

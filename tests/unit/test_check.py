@@ -7,7 +7,7 @@ import pytest
 from samples import dump, sample
 from sealing import patched, sections
 
-from annx import FormatError, _format
+from annx import FormatError, _check, _format
 from annx._backends.base import NO_LINK, TREE_FLAG, Config, Level, State
 
 
@@ -266,3 +266,33 @@ def test_seeds_must_be_nodes(seeds, text):
     state.seeds = np.array(seeds, np.uint32)
     with pytest.raises(FormatError, match=text):
         _format.loads(dump(config, state))
+
+
+GROWTH = [0.1, 0.2, 0.4, 0.6, 1, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("growth", "text"),
+    [
+        ([-1, *GROWTH], "a value is out of range"),
+        ([2.0**24 + 2, *GROWTH], "a value is out of range"),
+        ([np.nan, *GROWTH], "a value is out of range"),
+        ([5, *GROWTH[::-1]], "a value is out of range"),
+        ([5, 0, *GROWTH[1:]], "a value is out of range"),
+        ([5, *GROWTH[:-1], np.inf], "a value is out of range"),
+        ([5, *GROWTH[:4], np.nan, *GROWTH[5:]], "a value is out of range"),
+        ([5, *[-1] * 9], "a value is out of range"),
+        (GROWTH, "expected shape"),
+    ],
+)
+def test_growth_must_be_distances(growth, text):
+    config, state = sample()
+    for good in ([5, *GROWTH], [0, *[0] * 9], []):
+        state.growth = np.array(good, np.float32)
+        _format.loads(dump(config, state))
+    state.growth = np.array(growth, np.float32)
+    with pytest.raises(FormatError, match=text):
+        _format.loads(dump(config, state))
+    if len(growth) == 10:
+        with pytest.raises(FormatError, match="growth: " + text):
+            _check.check_arrays(config, state, spanning=True)

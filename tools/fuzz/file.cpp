@@ -20,8 +20,10 @@ struct Kind {
 const std::map<std::string, Kind> kKinds{
     {"levels", {2, 4}},  {"down", {2, 4}},     {"upper", {2, 4}}, {"twins", {2, 4}},
     {"removed", {2, 4}}, {"labels", {3, 8}},   {"links", {2, 4}}, {"rows", {1, 1}},
-    {"norms", {4, 4}},   {"original", {1, 1}}, {"seeds", {2, 4}},
+    {"norms", {4, 4}},   {"original", {1, 1}}, {"seeds", {2, 4}}, {"growth", {4, 4}},
 };
+
+bool is_optional(const std::string& name) { return name == "seeds" || name == "growth"; }
 
 template <class T>
 T get(std::span<const std::byte> data, std::size_t at) {
@@ -110,7 +112,7 @@ std::optional<File> decode(std::span<const std::byte> data) {
 Bytes encode(File& file) {
   const auto wanted = [&](const std::string& name) {
     if (name == "norms") return file.head.has_norms();
-    if (name == "seeds") return !file.sections[name].empty();
+    if (is_optional(name)) return !file.sections[name].empty();
     return name != "original" || file.head.keep != 0;
   };
   std::size_t count = 0;
@@ -128,7 +130,7 @@ Bytes encode(File& file) {
     out.resize((out.size() + kAlignment - 1) / kAlignment * kAlignment);
     std::memcpy(out.data() + at, name.data(), name.size());
     put<std::uint8_t>(out, at + 8, kind.type);
-    put<std::uint8_t>(out, at + 9, name == "seeds" ? 0 : 1);
+    put<std::uint8_t>(out, at + 9, is_optional(name) ? 0 : 1);
     put<std::uint64_t>(out, at + 16, out.size());
     put<std::uint64_t>(out, at + 24, content.size());
     out.insert(out.end(), content.begin(), content.end());
@@ -152,6 +154,7 @@ std::optional<MappedState> view(File& file) {
   state.view.twins = file.as<Slot>("twins");
   state.view.entry = head.entry;
   state.view.seeds = file.as<Slot>("seeds");
+  state.view.growth = file.as<float>("growth");
   if (format.originals) state.view.originals = std::span(file.sections["original"]);
   if (head.has_norms()) state.view.norms = file.as<float>("norms");
   state.removed = file.as<Slot>("removed");

@@ -38,9 +38,9 @@ class Mutator {
 
   std::string any_section() {
     // Those that say how things hang together are small, and matter more than rows.
-    static constexpr const char* kNames[] = {"links", "links", "links",   "labels",  "levels",
-                                             "down",  "upper", "twins",   "removed", "seeds",
-                                             "rows",  "norms", "original"};
+    static constexpr const char* kNames[] = {"links", "links", "links",    "labels",  "levels",
+                                             "down",  "upper", "twins",    "removed", "seeds",
+                                             "rows",  "norms", "original", "growth"};
     return kNames[below(std::size(kNames))];
   }
 

@@ -43,6 +43,8 @@ SLOT_MASK = np.uint32((1 << 30) - 1)
 MAX_ROWS = (1 << 30) - 2
 #: Most nodes where a search may begin beside the one that the upper levels lead to.
 MAX_SEEDS = 64
+#: Ranks whose distances tell where a search may end: 1, 2, 4 and so on.
+GROWTH_RANKS = 9
 
 #: How a query was answered, by its number in a report: every row that passes was compared;
 #: a beam through the graph; a beam over the rows that pass, reached over the others; a beam
@@ -191,6 +193,11 @@ class State:
     seeds : ndarray of shape (s,), uint32
         Slots of nodes far from each other, where a search may begin too; at most
         ``MAX_SEEDS``.
+    growth : ndarray of shape (0,) or (GROWTH_RANKS + 1,), float32
+        How many rows are to be added until it is learned anew, and how far the row of
+        rank 1, 2, 4, ... 256 is, in the median row's neighbourhood and in any unit; zeros
+        where that is not known. Left out if it is not and the count is what remains of
+        the first 1,024 rows.
     """
 
     rows: NDArray[np.uint8]
@@ -202,6 +209,7 @@ class State:
     entry: int = 0
     originals: NDArray[np.uint8] | None = None
     seeds: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    growth: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True)

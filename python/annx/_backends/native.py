@@ -72,4 +72,5 @@ def _as_dict(state: State) -> dict[str, Any]:
         "entry": state.entry,
         "originals": state.originals,
         "seeds": state.seeds,
+        "growth": state.growth,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._backends.base import NO_LINK, OCCLUDED_FLAG, SLOT_MASK, TREE_FLAG
-from annx._backends.numba_graph import beam, descend
+from annx._backends.numba_graph import NEVER, beam, descend
 from annx._backends.numba_hash import find_or_insert_row, insert_label, mix
 from annx._backends.numba_jit import entry, inner
 from annx._backends.numba_kernels import code_distance, distances, load, scale_of
@@ -312,6 +312,7 @@ def _insert(
                 node,
                 dist,
                 ef,
+                NEVER,
             )
             node = np.int64(graph.upper_down[scratch.pool_node[0]])
             dist = scratch.pool_dist[0]
@@ -320,7 +321,17 @@ def _insert(
             _link_upper(store, graph, scratch, first + n, count)
         node, dist = nearest_start(store, graph, query, row, scale, node, dist)
         count = beam(
-            store, graph.links, graph.upper_slot[:0], scratch, query, row, scale, node, dist, ef
+            store,
+            graph.links,
+            graph.upper_slot[:0],
+            scratch,
+            query,
+            row,
+            scale,
+            node,
+            dist,
+            ef,
+            NEVER,
         )
         if dead:
             count = _alive(store, graph.upper_slot[:0], scratch, count)

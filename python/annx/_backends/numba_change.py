@@ -36,8 +36,9 @@ from annx._backends.numba_layout import (
     grown_upper,
     kept_config,
 )
+from annx._backends.numba_learn import Learning
 from annx._backends.numba_mend import mend_rows
-from annx._backends.numba_parts import Parts, Slots
+from annx._backends.numba_parts import Slots
 from annx._backends.numba_passing import among_block
 from annx._backends.numba_purge import (
     joined,
@@ -64,7 +65,7 @@ _MENDED = 256
 _Runs = Iterator[tuple[int, int, int]]
 
 
-class Changing(Parts):
+class Changing(Learning):
     """Changes run one at a time, and searches between their steps of some 50 ms."""
 
     #: A change is at work on what others do not see; after an interrupt, `_recover`.
@@ -105,10 +106,12 @@ class Changing(Parts):
                 "",
                 lambda scratch: self._insertion(scratch, none, none, none, False, 0),
             )
+            self._compile_learning()
 
             def work(start: int, stop: int) -> None:
                 for first in range(start * _BLOCK, min(stop * _BLOCK, count), _BLOCK):
                     self._add_block(rows, given, first, min(first + _BLOCK, count))
+                    self._learn(min(first + _BLOCK, count) - first)
                     self._tidy(None)
 
             def rows_done(blocks: int) -> None:
@@ -179,7 +182,7 @@ class Changing(Parts):
         queries = store.rows, store.scales, part
         walk = np.zeros(3, np.int64)
         none, budget = np.empty(0, np.int64), 4 * len(inside)
-        among_block(store, graph, scratch, *queries, main, none, ef, inside, budget, walk)
+        among_block(store, graph, scratch, *queries, main, none, 0, ef, inside, budget, walk)
         near = int(scratch.pool_node[0])
         self._idle.append(scratch)
         slots, made = joined(store, graph, part, near)

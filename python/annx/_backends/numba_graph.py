@@ -15,6 +15,16 @@ from annx._backends.numba_layout import ENTRY, TOP, Graph, Scratch, Store
 #: In ``pool_node``: this candidate's neighbours have been seen.
 EXPANDED = np.uint32(1 << 31)
 _NODE = np.uint32((1 << 31) - 1)
+#: k, factor, least, most, margin: see `beam`.
+Stop = tuple[np.int64, np.float32, np.int64, np.int64, np.float32]
+#: A stop that never comes: a beam ends when it is expanded.
+NEVER: Stop = (np.int64(0), np.float32(1), np.int64(0), np.int64(0), np.float32(0))
+
+
+@inlined
+def bound_of(kth: np.float32, stop: Stop) -> np.float32:
+    """What the next node must not be beyond. A distance of 0 may come out below."""
+    return np.float32(stop[1] * max(kth, np.float32(0)) + stop[4])
 
 
 @inlined
@@ -129,32 +139,45 @@ def beam(
     start: int,
     start_dist: np.float32,
     ef: int,
+    stop: Stop,
 ) -> int:
     """Fill the pool with the `ef` nearest nodes of one level; return how many.
 
-    `slots` is the level's node-to-slot map, or empty at level 0.
+    `slots` is the level's node-to-slot map, or empty at level 0. If `stop` has a
+    k, the pool may hold twice as many, and this ends where the next node is `factor` times
+    as far as the k-th and `margin`, but after `least` nodes, and before `most` of them.
     """
     epoch = new_epoch(scratch)
     scratch.marks[slots[start] if slots.size else start] = epoch
     scratch.pool_dist[0] = start_dist
     scratch.pool_node[0] = np.uint32(start)
+    k, least, most = stop[0], stop[2], stop[3]
+    room = 2 * ef if k else ef
+    bound = np.float32(np.inf)
+    hops = np.int64(0)
     count, cursor = np.int64(1), np.int64(0)
     while cursor < count:
         node = scratch.pool_node[cursor]
         if node & EXPANDED:
             cursor += 1
             continue
+        if k:
+            if count >= k:
+                bound = bound_of(scratch.pool_dist[k - 1], stop)
+            if hops >= most or (hops >= least and scratch.pool_dist[cursor] > bound):
+                break
+            hops += 1
         scratch.pool_node[cursor] = np.uint32(node | EXPANDED)
         found = gather(store, links, slots, scratch, np.int64(node), epoch)
         distances(store, query, i, scale, scratch.batch_slot, found, scratch.batch_dist)
         cursor += 1
         for n in range(found):
             dist = scratch.batch_dist[n]
-            if count < ef or dist < scratch.pool_dist[count - 1]:
+            if dist <= bound and (count < room or dist < scratch.pool_dist[count - 1]):
                 node = scratch.batch_node[n]
-                position = place(scratch.pool_dist, scratch.pool_node, count, ef, dist, node)
+                position = place(scratch.pool_dist, scratch.pool_node, count, room, dist, node)
                 cursor = min(cursor, position)
-                count = min(count + 1, ef)
+                count = min(count + 1, room)
         if cursor < count:
             following = np.int64(scratch.pool_node[cursor] & _NODE)
             prefetch(links, following, 0)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from annx._backends.base import MAX_SEEDS, Config
+from annx._backends.base import GROWTH_RANKS, MAX_SEEDS, Config
 from annx._backends.base import SCALED as SCALED_CODECS
 
 #: What ``Store.metric`` says. Hamming needs no number: uint64 rows have no other
@@ -37,6 +37,8 @@ ROW_DTYPES: dict[str, np.dtype[Any]] = {
 
 #: Element types that a row is decoded to before it is compared.
 QUERY_DTYPES = ROW_DTYPES | {"f16": np.dtype(np.float32), "bf16": np.dtype(np.float32)}
+#: Rows to be added until it is learned for the first time how distances grow.
+FIRST_LEARNING = 1024
 
 
 class Store(NamedTuple):
@@ -86,6 +88,8 @@ class Graph(NamedTuple):
         Slots where a search may begin.
     seeds_apart : ndarray of shape (1,), float32
         Distance of the two nearest of them; NaN if not known.
+    growth : ndarray of shape (GROWTH_RANKS + 1,), float32
+        See `State`.
     """
 
     head: NDArray[np.int64]
@@ -98,6 +102,7 @@ class Graph(NamedTuple):
     upper_level: NDArray[np.uint8]
     seeds: NDArray[np.uint32]
     seeds_apart: NDArray[np.float32]
+    growth: NDArray[np.float32]
 
 
 class Scratch(NamedTuple):
@@ -136,6 +141,11 @@ class Scratch(NamedTuple):
     path_slot: NDArray[np.int64]
     path_edge: NDArray[np.int64]
     query: NDArray[Any]
+
+
+def first_learning(slots: int) -> int:
+    """Rows to be added until it is learned how distances grow, if as many were as are slots."""
+    return max(0, FIRST_LEARNING - slots)
 
 
 def metric_code(config: Config) -> int:
@@ -189,6 +199,7 @@ def new_graph(config: Config) -> Graph:
         np.empty(0, np.uint8),
         np.zeros(MAX_SEEDS, np.uint32),
         np.full(1, np.nan, np.float32),
+        np.array([first_learning(0), *[0] * GROWTH_RANKS], np.float32),
     )
 
 

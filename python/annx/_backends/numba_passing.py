@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._backends.base import NO_LINK, SLOT_MASK
-from annx._backends.numba_graph import EXPANDED, gather, new_epoch, place
+from annx._backends.numba_graph import EXPANDED, NEVER, Stop, bound_of, gather, new_epoch, place
+from annx._backends.numba_growth import stop_of
 from annx._backends.numba_jit import entry, inner
 from annx._backends.numba_kernels import ask_for, distance, distances, scale_at
-from annx._backends.numba_layout import Graph, Scratch, Store
+from annx._backends.numba_layout import ROWS, Graph, Scratch, Store
 from annx._backends.numba_seeds import start_of
 
 #: In ``pool_node`` of a wide beam: this candidate counts.
@@ -37,6 +38,17 @@ def _shrink(scratch: Scratch, count: int, counted: int, ef: int) -> tuple[int, i
 
 
 @inner
+def depth(scratch: Scratch, count: int, k: int) -> int:
+    """Nodes up to the `k`-th that counts."""
+    n = 0
+    counted = 0
+    while n < count and counted < k:
+        counted += 1 if scratch.pool_node[n] & _COUNTED else 0
+        n += 1
+    return n
+
+
+@inner
 def wide_beam(
     store: Store,
     links: NDArray[np.uint32],
@@ -51,11 +63,13 @@ def wide_beam(
     radius: np.float32,
     budget: int,
     walk: NDArray[np.int64],
+    stop: Stop,
 ) -> int:
     """Fill the pool with the nearest up to the `ef`-th that counts; return how many.
 
     A node counts if it passes and is not nearer than `radius`. Others are expanded like
-    any. Returns -1 if `budget` distances did not do. The pool has room for as many.
+    any. Returns -1 if `budget` distances did not do. The pool has room for as many. `stop` is
+    that of `beam`; with a k, it may hold 2 `ef` that count.
     """
     epoch = new_epoch(scratch)
     room = scratch.pool_dist.size
@@ -68,11 +82,22 @@ def wide_beam(
     cursor: Any = np.int64(0)
     counted: Any = np.int64(1 if counts else 0)
     spent: Any = np.int64(1)
+    k: Any = stop[0]
+    least, most = stop[2], stop[3]
+    width = 2 * ef if k else ef
+    hops: Any = np.int64(0)
+    bound: Any = np.float32(np.inf)
     while cursor < count and spent <= budget:
         node = scratch.pool_node[cursor]
         if node & EXPANDED:
             cursor += 1
             continue
+        if k:
+            if counted >= k:
+                bound = bound_of(scratch.pool_dist[depth(scratch, count, k) - 1], stop)
+            if hops >= most or (hops >= least and scratch.pool_dist[cursor] > bound):
+                break
+            hops += 1 if node & _COUNTED else 0
         scratch.pool_node[cursor] = np.uint32(node | EXPANDED)
         found: Any = gather(store, links, no_slots, scratch, int(node & SLOT_MASK), epoch)
         distances(store, query, i, scale, scratch.batch_slot, found, scratch.batch_dist)
@@ -81,7 +106,8 @@ def wide_beam(
         cursor += 1
         for n in range(found):
             dist = scratch.batch_dist[n]
-            if (counted >= ef or count == room) and not dist < scratch.pool_dist[count - 1]:
+            full = counted >= width or count == room
+            if not dist <= bound or (full and not dist < scratch.pool_dist[count - 1]):
                 continue
             if count == room:
                 count -= 1
@@ -93,20 +119,9 @@ def wide_beam(
             cursor = min(cursor, position)
             count += 1
             counted += 1 if counts else 0
-            count, counted = _shrink(scratch, count, counted, ef)
+            count, counted = _shrink(scratch, count, counted, width)
     walk[DISTANCES] += spent
     return int(count if spent <= budget else -1)
-
-
-@inner
-def depth(scratch: Scratch, count: int, k: int) -> int:
-    """Nodes up to the `k`-th that counts."""
-    n = 0
-    counted = 0
-    while n < count and counted < k:
-        counted += 1 if scratch.pool_node[n] & _COUNTED else 0
-        n += 1
-    return n
 
 
 @inner
@@ -145,8 +160,9 @@ def within_block(
     node, dist = start_of(store, graph, scratch, queries, q, scale)
     links = graph.links
     count = wide_beam(
-        store, links, scratch, queries, q, scale, node, dist, ef, everything, radius, budget, walk
-    )
+        store, links, scratch, queries, q, scale, node, dist, ef, everything, radius, budget, walk,
+        NEVER,
+    )  # fmt: skip
     for n in range(count):
         scratch.pool_node[n] = np.uint32(scratch.pool_node[n] & SLOT_MASK)
     return count
@@ -257,6 +273,7 @@ def among_block(
     q: int,
     start: int,
     seeds: NDArray[np.int64],
+    k: int,
     ef: int,
     passing: NDArray[np.bool_],
     budget: int,
@@ -267,7 +284,7 @@ def among_block(
     Nodes that do not pass are edges to it (ACORN-1, arXiv 2403.04871; how far to look by
     the neighbours at hand, as NaviX, arXiv 2506.23397). It starts from `start`, or no such
     node if that is -1, and from `seeds`, which pass. Returns how many, or -1 if `budget`
-    distances did not do.
+    distances did not do. Of a search for `k`, if that is not 0, it ends as `beam` does.
     """
     scale = scale_at(store.metric, scales, q)
     links = graph.links
@@ -288,20 +305,31 @@ def among_block(
     count: Any = np.int64(0)
     cursor: Any = np.int64(0)
     spent: Any = np.int64(0)
+    some = start if start >= 0 or not seeds.size else seeds[0]
+    stop = stop_of(store, graph, scale, max(some, 0), k, ef, graph.head[ROWS])
+    room = 2 * ef if stop[0] else ef
+    hops: Any = np.int64(0)
+    bound: Any = np.float32(np.inf)
     while True:
         distances(store, queries, q, scale, scratch.batch_slot, found, scratch.batch_dist)
         spent += found
         for n in range(found):
             dist = scratch.batch_dist[n]
-            if count < ef or dist < scratch.pool_dist[count - 1]:
+            if dist <= bound and (count < room or dist < scratch.pool_dist[count - 1]):
                 node = scratch.batch_slot[n]
-                position = place(scratch.pool_dist, scratch.pool_node, count, ef, dist, node)
+                position = place(scratch.pool_dist, scratch.pool_node, count, room, dist, node)
                 cursor = min(cursor, position)
-                count = min(count + 1, ef)
+                count = min(count + 1, room)
         while cursor < count and scratch.pool_node[cursor] & EXPANDED:
             cursor += 1
         if cursor == count or spent > budget:
             break
+        if stop[0]:
+            if count >= stop[0]:
+                bound = bound_of(scratch.pool_dist[stop[0] - 1], stop)
+            if hops >= stop[3] or (hops >= stop[2] and scratch.pool_dist[cursor] > bound):
+                break
+            hops += 1
         node = scratch.pool_node[cursor]
         scratch.pool_node[cursor] = np.uint32(node | EXPANDED)
         walk[EXPANSIONS] += 1

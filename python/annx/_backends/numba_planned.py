@@ -282,7 +282,7 @@ class _Query:
         """
         core, q, k = self._core, self._q, self._k
         budget = max(4 * _PER_NODE * width, allowed.size)
-        scratch = core._take_scratch(max(width, core._config.ef_construction))
+        scratch = core._take_scratch(max(2 * width, core._config.ef_construction))
         place = core._store, core._graph, scratch, *self._coarse, q
         start, near = local_nearest(*place, allowed.nodes, self._walk)
         poor = near < _POOR * share
@@ -292,7 +292,7 @@ class _Query:
 
         def beam(start: int, turn: int) -> int:
             seeds = self._seeds(allowed, turn)
-            return int(among_block(*place, start, seeds, width, nodes, budget, self._walk))
+            return int(among_block(*place, start, seeds, k, width, nodes, budget, self._walk))
 
         count = beam(start, 0)
         if poor and count >= 0:

@@ -20,7 +20,7 @@ _overload: Any = overload
 #: Rows compared between two looks at whether to stop.
 _CHUNK = 8
 #: Standard deviations of a difference of two distances: chance seldom goes beyond.
-_DEVIATIONS = np.float32(3)
+DEVIATIONS = np.float32(3)
 
 
 @inner
@@ -43,15 +43,15 @@ def _error(store: Store, scale: Any, s: int) -> np.float32:
 @entry
 def coarse_error(store: Store, queries: Any, scales: NDArray[np.float32], q: int, s: int) -> float:
     """Standard deviation of the coarse distance from a query to a row; 0 if it is exact."""
-    return float(_error_of(store, scale_at(store.metric, scales, q), s))
+    return float(error_of(store, scale_at(store.metric, scales, q), s))
 
 
-def _error_of(store: Store, scale: Any, s: int) -> np.float32:
+def error_of(store: Store, scale: Any, s: int) -> np.float32:
     raise NotImplementedError
 
 
-@_overload(_error_of, strict=False)  # type: ignore[untyped-decorator]
-def _error_of_impl(store: Any, scale: Any, s: Any) -> Any:
+@_overload(error_of, strict=False)  # type: ignore[untyped-decorator]
+def error_of_impl(store: Any, scale: Any, s: Any) -> Any:
     if isinstance(scale, _types.BaseTuple):
         return lambda store, scale, s: _error(store, scale, s)
     return lambda store, scale, s: np.float32(0)
@@ -84,7 +84,7 @@ def _rerank(
         if done < k or done == count:
             continue
         error = _error(store, scale, nodes[k - 1])
-        margin = max(margin, np.float32(_DEVIATIONS * error))
+        margin = max(margin, np.float32(DEVIATIONS * error))
         if scratch.pool_dist[done] > dists[k - 1] + margin:
             break
     for n in range(done):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._backends.numba_graph import beam
+from annx._backends.numba_growth import stop_of
 from annx._backends.numba_jit import entry, inner
 from annx._backends.numba_kernels import scale_at
 from annx._backends.numba_layout import ROWS, Graph, Scratch, Store
@@ -57,7 +58,7 @@ def _emit(
 @inner
 def _passing_beam(
     store: Store,
-    links: NDArray[np.uint32],
+    graph: Graph,
     scratch: Scratch,
     queries: Any,
     q: int,
@@ -76,9 +77,11 @@ def _passing_beam(
     vague; then it takes a wider one.
     """
     anywhere = np.float32(-np.inf)
+    links, n = graph.links, graph.head[ROWS]
     count = wide_beam(
-        store, links, scratch, queries, q, scale, node, dist, width, passing, anywhere, budget, walk
-    )
+        store, links, scratch, queries, q, scale, node, dist, width, passing, anywhere, budget,
+        walk, stop_of(store, graph, scale, node, k, width, n),
+    )  # fmt: skip
     if count < 0:
         return count
     deep = depth(scratch, count, k)
@@ -87,7 +90,7 @@ def _passing_beam(
         wider = width + wanted - count
         count = wide_beam(
             store, links, scratch, queries, q, scale, node, dist, wider, passing, anywhere, budget,
-            walk,
+            walk, stop_of(store, graph, scale, node, k, wider, n),
         )  # fmt: skip
     return counted_alone(scratch, count) if count >= 0 else count
 
@@ -127,13 +130,16 @@ def search_block(
         node, dist = start_of(store, graph, scratch, queries, q, scale)
         if passing.size:
             count = _passing_beam(
-                store, links, scratch, queries, q, scale, node, dist, k, width, passing, budget,
+                store, graph, scratch, queries, q, scale, node, dist, k, width, passing, budget,
                 walks[q],
             )  # fmt: skip
             walks[q, FOUND] = count
         else:
             nodes = graph.upper_slot[:0]
-            count = beam(store, links, nodes, scratch, queries, q, scale, node, dist, width)
+            stop_here = stop_of(store, graph, scale, node, k, width, graph.head[ROWS])
+            count = beam(
+                store, links, nodes, scratch, queries, q, scale, node, dist, width, stop_here
+            )
         kept_scale = scale_at(kept.metric, kept_scales, q)
         count = rank(store, kept, scratch, count, k, scale, kept_queries, q, kept_scale)
         _emit(store, graph, scratch, count, q, rows, labels, dists)

@@ -19,6 +19,7 @@ from annx._backends.numba_layout import (
     UPPER,
     Graph,
     Store,
+    first_learning,
     grown_graph,
     grown_store,
     grown_twins,
@@ -127,6 +128,7 @@ def export_state(config: Config, store: Store, originals: Store | None, graph: G
         entry=entry,
         originals=kept,
         seeds=graph.seeds[: int(graph.head[SEEDS])].copy(),
+        growth=_growth(graph, n),
     )
     free = (state.labels == NO_LABEL) & (state.links[:, 0] == NO_LINK)
     if free.any():
@@ -135,6 +137,13 @@ def export_state(config: Config, store: Store, originals: Store | None, graph: G
             if part is not None:
                 part[free] = 0
     return state
+
+
+def _growth(graph: Graph, n: int) -> NDArray[np.float32]:
+    """What is known of it; nothing if that follows from the number of rows."""
+    if graph.growth[1:].any() or graph.growth[0] != first_learning(n):
+        return graph.growth.copy()
+    return np.empty(0, np.float32)
 
 
 def _same_store(
@@ -218,3 +227,6 @@ def _enter_rest(graph: Graph, state: State, top_label: int, counts: tuple[int, i
     graph.head[:SEEDS] = (n, start, state.entry + before, top, len(state.twins), top_label, *counts)
     graph.head[SEEDS] = len(state.seeds)
     graph.seeds[: len(state.seeds)] = state.seeds
+    graph.growth[0] = first_learning(n)
+    if len(state.growth):
+        graph.growth[:] = state.growth
