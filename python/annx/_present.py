@@ -21,7 +21,7 @@ def rows_of(
     Parameters
     ----------
     contains, get : callable
-        As of a core.
+        As of a core, and asked each time of the one that the index has by then.
     labels : ndarray of shape (n,), int64
 
     Returns

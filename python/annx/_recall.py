@@ -162,7 +162,8 @@ class Tunable:
         return _tune.table(curve, goals, exact_qps)
 
     def _get_present(self, labels: NDArray[np.int64]) -> NDArray[Any]:
-        rows, there = _present.rows_of(self._core.contains, self.get, labels)
+        # Each of the core of its moment: an add may exchange it.
+        rows, there = _present.rows_of(lambda each: self._core.contains(each), self.get, labels)
         if not there.any():
             raise ParameterError("an empty index cannot be tuned")
         return rows

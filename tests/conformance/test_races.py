@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -118,6 +120,19 @@ def test_rows_may_go_while_tune_looks_at_them(whole, after_call):
     waiting = after_call(type(whole._core), ["labels"], lambda: whole.remove(np.arange(0, 60)))
     table = whole.tune(k=5)
     assert not waiting and table.k == 5
+
+
+def test_rows_may_go_with_their_codec_while_tune_looks_at_them(whole, after_call):
+    def change():
+        change_codec(whole)
+        whole.remove(np.arange(60))
+
+    waiting = after_call(type(whole._core), ["contains"], change)
+    # It must not look for the rows for ever.
+    tuning = threading.Thread(target=whole.tune, kwargs={"k": 5}, daemon=True)
+    tuning.start()
+    tuning.join(60)
+    assert not waiting and not tuning.is_alive()
 
 
 def test_no_row_is_left_to_tune_with(whole, after_call):
