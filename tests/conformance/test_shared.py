@@ -62,7 +62,7 @@ class Everyone:
             finally:
                 self.stop.set()
             for each in running:
-                each.result(120)
+                each.result(300)  # the last of it, slow under sanitizers
 
 
 class SharedIndex:
