@@ -36,7 +36,9 @@ void translate(std::exception_ptr pointer) {
 
 }  // namespace
 
-PYBIND11_MODULE(_native, module) {
+// Nothing here leans on the GIL: indexes and filters have locks of their own, and what is static is
+// constant once made.
+PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   module.doc() = "The C++ core of annx. Use annx.Index; this module trusts its input.";
   py::register_local_exception_translator(&translate);
   annx::bindings::bind_index(module);

@@ -312,8 +312,9 @@ class Changeable(Described):
         if len(self._core):
             labels = self._core.labels()
             core.add(self._core.get(labels), labels, num_threads=threads, poll=ignore)
-        self._preset = None
-        self._use(core, choice)
+        with self._switching:
+            self._preset = None
+            self._use(core, choice)
 
     def _refuse_taken(self, labels: NDArray[np.int64], upsert: bool) -> None:
         taken = self._core.contains(labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class Described:
     _ef_search: int
     _why: str
     _mapped: State | None  # what stays in a file
+    _switching: Lock  # held while the core and what goes with it change
 
     @property
     def read_only(self) -> bool:
@@ -119,15 +121,16 @@ class Described:
         >>> info["n"], info["codec"], info["codec_why"]
         (0, 'f16', 'asked for')
         """
-        c = self._config
-        memory = self._core.memory()
-        state = self._core.export_state() if self._mapped is None else self._mapped
+        with self._switching:
+            core, c, why = self._core, self._config, self._why
+        memory = core.memory()
+        state = core.export_state() if self._mapped is None else self._mapped
         backend = select.backend()
         return {
             "dim": c.dim,
             "metric": c.metric,
             "codec": c.codec,
-            "codec_why": self._why,
+            "codec_why": why,
             "keep_vectors": c.keep or None,
             "M": c.M,
             "ef_construction": c.ef_construction,

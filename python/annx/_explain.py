@@ -76,7 +76,9 @@ class Explained(Described):
         >>> index.check().ok
         True
         """
-        return _health.examine(self._config, self._core.export_state(), self._source)
+        with self._switching:
+            core, config = self._core, self._config
+        return _health.examine(config, core.export_state(), self._source)
 
     def repair(self, *, seconds: float = 60.0, num_threads: int | None = None) -> HealthReport:
         """Mend what `check` finds wrong with the graph.

@@ -54,7 +54,7 @@ class Filter:
     array([[ 3, -1]])
     """
 
-    __slots__ = ("_allow", "_core", "_handle", "_index", "_labels")
+    __slots__ = ("_allow", "_index", "_labels", "_made")
 
     def __init__(self, index: Described, allowed: ArrayLike | Callable[..., Any]) -> None:
         self._set(index, _labels_of(index._core, allowed), True)
@@ -106,15 +106,16 @@ class Filter:
         self._index = index
         self._labels = labels
         self._allow = allow
-        self._core: Core | None = None
-        self._handle: object = None
+        # A core, and what it made of this. Replaced as one: threads share filters.
+        self._made: tuple[Core | None, object] = None, None
 
     def _handle_for(self, core: Core) -> object:
         # An index that changes its codec has another core.
-        if self._core is not core:
-            self._handle = core.make_filter(self._labels, self._allow)
-            self._core = core
-        return self._handle
+        known, handle = self._made
+        if known is not core:
+            handle = core.make_filter(self._labels, self._allow)
+            self._made = core, handle
+        return handle
 
     def _combine(self, other: Filter, both: bool) -> Filter:
         """Intersect, or unite: what is said of labels, or of all but these."""
@@ -193,8 +194,10 @@ def _labels_of(core: Core, allowed: ArrayLike | Callable[..., Any]) -> NDArray[n
     return _validate.labels(allowed)
 
 
-def handles(index: Described, given: FilterLike, queries: int) -> list[object]:
+def handles(index: Described, core: Core, given: FilterLike, queries: int) -> list[object]:
     """Make what a core takes of a filter argument: none, one, or one for each query.
+
+    They are good for that core alone, which `index` may have exchanged for another by now.
 
     Raises
     ------
@@ -203,18 +206,16 @@ def handles(index: Described, given: FilterLike, queries: int) -> list[object]:
     """
     if given is None:
         return []
-    core = index._core
     if isinstance(given, Filter):
         return [_own(index, given)._handle_for(core)]
     if not _is_several(given):
         return [core.make_filter(_labels_of(core, given), True)]
     if len(given) != queries:
         raise ParameterError(f"expected a filter for each of {queries} queries, got {len(given)}")
-    return [_one_of_several(index, each) for each in given]
+    return [_one_of_several(index, core, each) for each in given]
 
 
-def _one_of_several(index: Described, given: FilterLike) -> object:
-    core = index._core
+def _one_of_several(index: Described, core: Core, given: FilterLike) -> object:
     if given is None:
         return core.make_filter(np.empty(0, np.int64), False)
     if isinstance(given, Filter):

@@ -16,6 +16,7 @@ def renew(index: Any) -> None:
     index._adding = Lock()
     index._tuning = RLock()
     index._saving = Lock()
+    index._switching = Lock()
     index._journal.renew()
     _watched.add(index)
 

@@ -55,10 +55,8 @@ class Persisted(Described):
     _saving: Lock
     _journal: Journal
     _on_disk: _log.OnDisk | None
+    _next_label: int | None
     _least_label: int
-
-    def _next(self) -> int:
-        raise NotImplementedError
 
     def _replay(self, change: Change) -> None:
         raise NotImplementedError
@@ -271,14 +269,20 @@ class Persisted(Described):
         return type(self).from_bytes, (self.to_bytes(),)
 
     def _stored(self) -> _format.Stored:
-        state = self._core.export_state()
-        tuning = _tune.to_array(self._curves)
+        # An add may be at work, and change the codec.
+        with self._switching:
+            core, config, preset, curves = self._core, self._config, self._preset, self._curves
+        state = core.export_state()
+        following = self._next_label
+        if following is None:
+            # Not kept: the add that is at work knows better.
+            following = max(self._least_label, int(state.labels.max(initial=-1)) + 1)
         return _format.Stored(
-            self._config,
+            config,
             self._ef_search,
             state,
-            self._preset,
+            preset,
             self._keep,
-            tuning,
-            next_label=self._next(),
+            _tune.to_array(curves),
+            next_label=following,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _validate
+from annx import _present, _validate
 from annx._backends.base import MAX_ROWS, Core
 from annx._rows import read_array
 from annx.errors import ParameterError
@@ -122,7 +122,11 @@ def _choose(
         group, eligible = groups.of(hits)
     taken: dict[int, int] = {}
     chosen: list[int] = []
-    apart = _distances(core, hits) if weight > 0 and len(hits) else None
+    apart = None
+    if weight > 0 and len(hits):
+        rows, there = _present.rows_of(core.contains, core.get, hits)
+        eligible &= there
+        apart = _distances(core, rows) if there.any() else None
     nearest = np.full(len(hits), np.inf)  # of each to those chosen
     while len(chosen) < k and eligible.any():
         if apart is None or not chosen:
@@ -142,10 +146,9 @@ def _choose(
     return chosen
 
 
-def _distances(core: Core, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def _distances(core: Core, rows: NDArray[Any]) -> NDArray[np.float64]:
     """Distances between stored vectors, by the index's metric."""
     config = core.config
-    rows = core.get(labels)
     if config.codec == "bf16":
         rows = (rows.astype(np.uint32) << 16).view(np.float32)
     x = (np.unpackbits(rows, axis=1) if config.codec == "b1" else rows).astype(np.float64)

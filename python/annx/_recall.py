@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annx import _sample, _tune, _validate
+from annx import _present, _sample, _tune, _validate
 from annx._backends.base import MAX_ROWS, Config, Core
 from annx._progress import Progress
 from annx._rows import to_rows
@@ -38,6 +38,7 @@ class Tunable:
     # Replaced, never changed: searches on other threads read it.
     _curves: Curves
     _tuning: RLock
+    _switching: Lock
 
     if TYPE_CHECKING:
         search: Callable[..., SearchResult]
@@ -134,7 +135,7 @@ class Tunable:
             miss_factor = _tune.SAMPLED_MISS
             rows = _sample.queries(
                 self._config,
-                self.get,
+                self._get_present,
                 lambda x, near: (
                     self.search(x, near, ef_search=_NEAR_EF, num_threads=threads).labels
                 ),
@@ -153,11 +154,19 @@ class Tunable:
         curve = probe.curve(n, exact_qps, beneath, poll)
         poll.finish()
         curve = curve._replace(k=k)
-        if n >= _EXACT_BELOW and core is self._core:
-            self._curves = {**self._curves, k: curve}
+        with self._switching:
+            if n >= _EXACT_BELOW and core is self._core:
+                self._curves = {**self._curves, k: curve}
         if n < _EXACT_BELOW:
             curve = curve._replace(points=())  # never used: see _width
         return _tune.table(curve, goals, exact_qps)
+
+    def _get_present(self, labels: NDArray[np.int64]) -> NDArray[Any]:
+        # Each of the core of its moment: an add may exchange it.
+        rows, there = _present.rows_of(lambda each: self._core.contains(each), self.get, labels)
+        if not there.any():
+            raise ParameterError("an empty index cannot be tuned")
+        return rows
 
     def _width(self, k: int, recall: float, threads: int | None) -> int | None:
         """Width of the beam for a recall; None if an exact search is called for."""

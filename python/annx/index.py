@@ -133,6 +133,7 @@ class Index(Changeable, Explained, Persisted, Tunable):
         self._use(core, choice)
 
     def _use(self, core: Core, choice: _choose.Choice) -> None:
+        # Others hold `_switching` where they need several of these to go together.
         config = choice.config
         self._core = core
         self._config, self._why = choice
@@ -264,9 +265,10 @@ class Index(Changeable, Explained, Persisted, Tunable):
         num_threads: int | None,
     ) -> SearchResult:
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
-        filters = _filter.handles(self, filter, len(rows))
+        core = self._core
+        filters = _filter.handles(self, core, filter, len(rows))
         exact = ef_search is None
-        found = self._core.planned_search(
+        found = core.planned_search(
             rows, k, ef_search or 1, filters, exact, threads, None if len(rows) == 1 else ignore
         )
         return _result.reported(self.metric, *found) if report else self._wrap(found[:2])
@@ -290,7 +292,7 @@ class Index(Changeable, Explained, Persisted, Tunable):
         by_group = None
         if most is not None and groups is not None:
             by_group = _pick.Groups(core, groups, most)
-        filters = _filter.handles(self, filter, len(rows))
+        filters = _filter.handles(self, core, filter, len(rows))
 
         def search(places: NDArray[np.int64], width: int) -> _pick.Found:
             own = filters if len(filters) < 2 else [filters[place] for place in places]
@@ -358,9 +360,10 @@ class Index(Changeable, Explained, Persisted, Tunable):
             ef_search = self._ef_search
         ef_search = _validate.integer(ef_search, "ef_search", 1, _validate.MAX_EF)
         threads = _validate.threads(num_threads, self._num_threads, len(rows))
-        filters = _filter.handles(self, filter, len(rows))
+        core = self._core
+        filters = _filter.handles(self, core, filter, len(rows))
         return RangeResult(
-            *self._core.range_search(rows, within, ef_search, filters, bool(exact), threads, ignore)
+            *core.range_search(rows, within, ef_search, filters, bool(exact), threads, ignore)
         )
 
     def exact_search(

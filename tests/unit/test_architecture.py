@@ -29,7 +29,7 @@ CPP_BELOW = {
 PYTHON_LAYERS = [
     {"errors", "_atomic", "_fork", "_journal", "_version"},
     {"_extra", "_tables"},
-    {"_rows", "_validate", "_progress"},
+    {"_present", "_rows", "_validate", "_progress"},
     {"_backends", "_native"},
     {"_check", "_sums", "_layout"},
     {"_source"},
