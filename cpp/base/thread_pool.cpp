@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if !defined(_WIN32)
@@ -45,7 +46,9 @@ class Job {
     std::unique_lock lock(mutex_);
     closed_ = true;
     done_.wait(lock, [&] { return running_ == 0; });
-    if (error_) std::rethrow_exception(error_);
+    // Taken out of the job, which a worker may be the last to let go of: it would then end what
+    // the caller has caught.
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
   // A worker joins unless the caller has already seen the end.
   bool try_enter() {

@@ -189,6 +189,23 @@ def test_damage_is_found_where_it_is_used(engine, sealed, rng, tmp_path):
     assert "FormatError" in outcomes
 
 
+def test_every_thread_finds_the_damage(engine, rng, tmp_path):
+    """Under TSan: what a search raises belongs to its caller, whichever thread found it."""
+    path = tmp_path / "i.annx"
+    _, x = saved(path, rng)
+    start, stop = sections(path.read_bytes())["rows"]
+    damaged = bytearray(path.read_bytes())
+    damaged[start:stop] = bytes(stop - start)
+    path.write_bytes(damaged)
+    index = annx.load(path, mmap=True)
+    said = set()
+    for _ in range(200):
+        with pytest.raises(FormatError) as caught:
+            index.exact_search(x[:64], k=3, num_threads=4)
+        said.add(str(caught.value))
+    assert len(said) == 1
+
+
 def test_links_out_of_range_under_right_checksums(engine, rng, tmp_path):
     path = tmp_path / "i.annx"
     _, x = saved(path, rng)

@@ -19,7 +19,7 @@ import annx
 from annx import FormatError
 from annx._journal import ADD, Journal
 
-#: Children that run out of it.
+#: Indexes that run out of it.
 SEEDS = 600 if LONG else 30
 #: For a file that claims more than there is: enough to open what it is made from.
 ROOM = 12 << 20
