@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from annx._bench.labels import Box, placed
+
 #: Room for tick labels and axis titles, in pixels.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 10, 46
 #: So many colours the style sheet has; marks and dashes tell apart what shares one.
@@ -125,6 +127,13 @@ def mark(number: int, x: float, y: float, title: str = "", size: float = 1) -> s
     return f'<polygon {style} points="{corners}">{inside}</polygon>'
 
 
+def _name(mark_at: float, box: Box, name: str) -> str:
+    """Write a name towards its mark, with a font that may be narrower than its box."""
+    place, anchor = (box.left, "start") if box.left > mark_at else (box.right, "end")
+    middle = (box.top + box.bottom) / 2 + 4
+    return f'<text x="{place:.1f}" y="{middle:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
+
+
 def plot(curves: Sequence[Series], x: Axis, y: Axis, width: int, height: int) -> str:
     """Draw curves in a frame.
 
@@ -169,7 +178,13 @@ def plot(curves: Sequence[Series], x: Axis, y: Axis, width: int, height: int) ->
         f'text-anchor="middle">{escape(y.title)}</text>'
     )
     # What the page is about is drawn last, above the others.
-    for curve in sorted(curves, key=lambda c: c.bold):
+    curves = sorted(curves, key=lambda c: c.bold)
+    named = [(c.marks[0], c.name) for c in curves if c.named and c.marks]
+    beside = placed(
+        [(at_x(point.x), at_y(point.y), name) for point, name in named],
+        Box(_LEFT, _TOP, right, bottom),
+    )
+    for curve in curves:
         places = [(at_x(point.x), at_y(point.y), point.title) for point in curve.marks]
         corners = " ".join(f"{left:.1f},{top:.1f}" for left, top, _ in places)
         looks = "curve bold" if curve.bold else "curve"
@@ -179,13 +194,7 @@ def plot(curves: Sequence[Series], x: Axis, y: Axis, width: int, height: int) ->
         size = 1.4 if curve.bold else 1
         out += [mark(curve.number, *place, size) for place in places]
         if curve.named and places:
-            left, top, _ = places[0]
-            # Towards the middle, where there is room.
-            shift, anchor = (8, "start") if left < 0.6 * width else (-8, "end")
-            out.append(
-                f'<text x="{left + shift:.1f}" y="{top + 4:.1f}" text-anchor="{anchor}">'
-                f"{escape(curve.name)}</text>"
-            )
+            out.append(_name(places[0][0], beside.pop(0), curve.name))
         out.append("</g>")
     out.append("</svg>")
     return "\n".join(out)
