@@ -327,8 +327,10 @@ def _verdict(
         if wrong:
             return f"BAD: {wrong}"
         with contextlib.suppress(annx.NonFiniteError, annx.ZeroVectorError):
-            index.add(index.get(index.labels[:1]), [2**40])  # a norm may be as small as that
-            index.remove([2**40])
+            # Damage may have made any label.
+            new = next(label for label in range(2**40, 2**41) if label not in index)
+            index.add(index.get(index.labels[:1]), [new])  # a norm may be as small as that
+            index.remove([new])
         return "another valid index"
     except FormatError as error:
         return "refused" if way == "map" else f"BAD: FormatError after load: {error}"
