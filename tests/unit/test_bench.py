@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from broken_off import Stop, stop_at
 
 pytest.importorskip("click")
 pytest.importorskip("rich")
@@ -72,24 +73,13 @@ def small(**options):
     return Settings("l2", rounds=2, efs=(10, 20), codecs=("f32", "f16"), peers=(), **options)
 
 
-class Stop(Exception):
-    """Breaks a run off."""
-
-
 @pytest.mark.parametrize(
     "kind, number", [("build", 1), ("recalls", 1), ("timing", 3), ("calls", 2)]
 )
 def test_a_run_goes_on_where_it_was_broken_off(tmp_path, kind, number):
-    seen = []
-
-    def stop(record):
-        seen.append(record["record"])
-        if seen.count(kind) == number:
-            raise Stop
-
     path = tmp_path / "run.jsonl"
     with pytest.raises(Stop):
-        compare(blobs(), small(), journal=Journal(path, stop))
+        compare(blobs(), small(), journal=Journal(path, stop_at(kind, number)))
     with path.open("a") as file:
         file.write('{"record": "timing", "build": "half a li')
     before = [json.loads(line) for line in path.read_text().splitlines()[:-1]]

@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 import pytest
+from broken_off import Stop, stop_at
 
 from annx._bench import tables
 from annx._bench.changes import changes
@@ -282,25 +283,14 @@ def test_of_two_things_to_set_what_is_beaten_or_beyond_goes_no_further():
     assert promising([*ladder, *far], 0.995) == [*ladder, *far], "two steps may be needed"
 
 
-class Stop(Exception):
-    """Breaks a run off."""
-
-
 @pytest.mark.parametrize(
     "kind, number", [("build", 3), ("recalls", 2), ("timing", 9), ("timing", 200)]
 )
 def test_a_run_that_goes_on_keeps_its_plan_and_its_time(play, tmp_path, kind, number):
-    seen = []
-
-    def stop(record):
-        seen.append(record["record"])
-        if seen.count(kind) == number:
-            raise Stop
-
     path = tmp_path / "run.jsonl"
     paper = Paper(BUILDS, SPEEDS)
     with pytest.raises(Stop):
-        play(paper, 5, path=path, emit=stop)
+        play(paper, 5, path=path, emit=stop_at(kind, number))
     plans = [json.loads(x) for x in path.read_text().splitlines() if '"plan"' in x]
     before = paper.seconds
     again = Paper(BUILDS, SPEEDS)

@@ -302,39 +302,19 @@ def _insert(
         node, dist = descend(store, graph, scratch, query, row, scale, shared)
         for n in range(shared - 1, -1, -1):
             count = beam(
-                store,
-                graph.upper_links,
-                graph.upper_slot,
-                scratch,
-                query,
-                row,
-                scale,
-                node,
-                dist,
-                ef,
-                NEVER,
-            )
+                store, graph.upper_links, graph.upper_slot, scratch, query, row, scale, node, dist,
+                ef, NEVER,
+            )  # fmt: skip
             node = np.int64(graph.upper_down[scratch.pool_node[0]])
             dist = scratch.pool_dist[0]
             if dead:
                 count = _alive(store, graph.upper_slot, scratch, count)
             _link_upper(store, graph, scratch, first + n, count)
         node, dist = nearest_start(store, graph, query, row, scale, node, dist)
-        count = beam(
-            store,
-            graph.links,
-            graph.upper_slot[:0],
-            scratch,
-            query,
-            row,
-            scale,
-            node,
-            dist,
-            ef,
-            NEVER,
-        )
+        base = graph.upper_slot[:0]
+        count = beam(store, graph.links, base, scratch, query, row, scale, node, dist, ef, NEVER)
         if dead:
-            count = _alive(store, graph.upper_slot[:0], scratch, count)
+            count = _alive(store, base, scratch, count)
         _link_base(store, graph, scratch, slot, count)
     offer_seed(store, graph, slot)
     if level > top:
