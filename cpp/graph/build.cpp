@@ -159,10 +159,7 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
   vectors_.distances(query, peers.data(), i, apart.data());
 
   const std::size_t top = node.numbers.size() - 1;
-  Slot at = entry_;
-  for (std::size_t level = top_; level > top; --level) {
-    at = levels_[level - 1].down[greedy(query, layer(level), at, scratch)];
-  }
+  Slot at = entry_ == kNoLink ? kNoLink : descend_to(top, query, scratch);
   for (std::size_t level = top + 1; level-- > lowest;) {
     const Layer here = layer(level);
     std::vector<Neighbor>& candidates = scratch.candidates;

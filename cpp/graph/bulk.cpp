@@ -291,11 +291,9 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
     take_turns(
         *this, scratches, task * kTask, std::min(nodes.size(), (task + 1) * kTask),
         [&](std::size_t i, Scratch& scratch) {
-          make_room(scratch);
-          scratch.query = vectors_.query(nodes[i]);
           // As a query comes, so that where that way ends in another cluster, a link is made there.
           // From the node itself it is 4 % faster and leaves clusters apart.
-          open(layer(0), descend(scratch.query, scratch), beam, rows, scratch);
+          start(vectors_.query(nodes[i]), {0, beam, rows, false}, scratch);
         },
         [&](std::size_t i, Scratch& scratch) {
           const Slot node = nodes[i];

@@ -15,7 +15,7 @@ bool Graph::beam_through(const Query& query, std::size_t ef, std::size_t rows, s
   pool.reset(ef);
   if (entry_ == kNoLink) return true;
   make_room(scratch);
-  const Slot start = descend(query, scratch);
+  const Slot start = find_start(query, scratch);
   const Stop stop = stop_for(query, k, ef, rows, start);
   if (stop.k > 0) pool.reset(2 * ef);
   scratch.visited.reset(rows);
@@ -78,7 +78,7 @@ double Graph::passing_near(Slot node, const Passing& passing) const {
 // A local minimum of the distance on level 0: some hundred distances.
 Slot Graph::nearest_by(const Query& query, Scratch& scratch, Walk& walk) const {
   make_room(scratch);
-  Slot best = descend(query, scratch);
+  Slot best = find_start(query, scratch);
   float nearest = vectors_.distance(query, best);
   for (bool moved = true; moved;) {
     moved = false;

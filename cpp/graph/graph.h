@@ -83,14 +83,10 @@ class Graph {
 
   // A search for the k nearest is start() and then advance() until it returns false; they are then
   // in scratch.pool. Each step ends by asking for the memory that the next will read, so that a
-  // thread that takes several searches in turns does not wait for it. `query` lives as long; `rows`
-  // is an upper bound of the slots.
-  void start(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
-             Scratch& scratch) const;
-  bool advance(Scratch& scratch) const {
-    return scratch.by_edges ? advance_by_edges(scratch) : advance_by_rows(scratch);
-  }
-  // All of a beam, comparing rows.
+  // thread that takes several searches in turns does not wait for it. `query` lives as long.
+  void start(const Query& query, const Beam& beam, Scratch& scratch) const;
+  bool advance(Scratch& scratch) const;
+  // All of a beam, comparing rows. `rows` is an upper bound of the slots.
   void search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const;
 
   // Searches for nodes that pass a filter; false if `budget` distances did not do.
@@ -230,15 +226,18 @@ class Graph {
         k, ef, nodes,
         k == 0 || node == kNoLink ? 0 : vectors_.space().error(query, vectors_.row(node)));
   }
-  // search.cpp
+  // descent.cpp
   void make_room(Scratch& scratch) const;
+  void enter(const Query& query, Scratch& scratch) const;
+  void descend(Scratch& scratch) const;
+  Slot descend_to(std::size_t level, const Query& query, Scratch& scratch) const;
+  Slot find_start(const Query& query, Scratch& scratch) const;
+  // search.cpp
   std::size_t gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const;
-  Slot descend(const Query& query, Scratch& scratch) const;
   void open(const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
             Scratch& scratch) const;
   bool hop(const Layer& layer, Scratch& scratch) const;
   bool advance_by_rows(Scratch& scratch) const;
-  Slot greedy(const Query& query, const Layer& layer, Slot start, Scratch& scratch) const;
   void beam(const Query& query, const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
             Scratch& scratch) const;
 

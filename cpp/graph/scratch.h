@@ -15,17 +15,38 @@
 
 namespace annx {
 
+// What a search does next: go down the levels, or expand its beam by rows or by codes of edges.
+enum class Phase : std::uint8_t { kDescent, kRows, kEdges };
+
+// Where a search is on its way down: a node by its number on its level, and its distance.
+struct Descent {
+  std::size_t level = 0;
+  Slot at = 0;
+  float nearest = 0;
+};
+
+// The beam that a search for the k nearest is to expand: its width before a stop widens it, an
+// upper bound of the slots, and whether codes of edges may guide it, if there are any.
+struct Beam {
+  std::size_t k;
+  std::size_t ef;
+  std::size_t rows;
+  bool by_edges = true;
+};
+
 struct Scratch {
   Pool pool;
   WidePool wide;
   Visited visited;
-  // A search on its way: what it asks, when it stops, how many nodes it has expanded, whether
-  // edges' codes guide it, how many gathered rows wait to be compared, and by edges the nodes
+  // A search on its way: what it asks, where it is and what it will expand, when it stops, how
+  // many nodes it has expanded, how many gathered rows wait to be compared, and by edges the nodes
   // expanded so far, at their own distances.
   Query query;
+  Phase phase = Phase::kRows;
+  Descent descent;
+  Beam beam{};
   Stop stop;
   std::size_t hops = 0;
-  bool by_edges = false;
   std::size_t pending = 0;
   kernels::EdgeQuery edge_query{};
   std::vector<std::byte> edge_work;

@@ -12,35 +12,22 @@ std::size_t Graph::gather(const Layer& layer, Slot node, Scratch& scratch, bool 
   const Slot* row = layer.row(node);
   const std::size_t bytes = vectors_.space().stride();
   std::size_t count = 0;
+  Slot* ids = scratch.ids.data();
+  Slot* slots = scratch.slots.data();
   for (std::size_t i = 0; i < layer.degree; ++i) {
     if (row[i] == kNoLink) break;
     const Slot id = row[i] & kSlotMask;
-    if (unvisited && !scratch.visited.mark(id)) continue;
-    const Slot slot = layer.slot(id);
-    prefetch(vectors_.row(slot), bytes);
-    scratch.ids[count] = id;
-    scratch.slots[count] = slot;
-    ++count;
+    ids[count] = id;
+    count += static_cast<std::size_t>(!unvisited || scratch.visited.mark(id));
+  }
+  const std::byte* base = vectors_.base();
+  const std::size_t pitch = vectors_.pitch();
+  for (std::size_t i = 0; i < count; ++i) {
+    const Slot slot = layer.slot(ids[i]);
+    slots[i] = slot;
+    prefetch(base + slot * pitch, bytes);
   }
   return count;
-}
-
-Slot Graph::greedy(const Query& query, const Layer& layer, Slot start, Scratch& scratch) const {
-  Slot best = start;
-  float nearest = vectors_.distance(query, layer.slots[start]);
-  for (bool moved = true; moved;) {
-    moved = false;
-    const std::size_t count = gather(layer, best, scratch, false);
-    vectors_.distances(query, scratch.slots.data(), count, scratch.near.data());
-    for (std::size_t i = 0; i < count; ++i) {
-      if (scratch.near[i] < nearest) {
-        nearest = scratch.near[i];
-        best = scratch.ids[i];
-        moved = true;
-      }
-    }
-  }
-  return best;
 }
 
 void Graph::open(const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
@@ -54,7 +41,7 @@ void Graph::open(const Layer& layer, Slot start, std::size_t ef, std::size_t nod
   scratch.pending = 1;
   scratch.stop = {};
   scratch.hops = 0;
-  scratch.by_edges = false;
+  scratch.phase = Phase::kRows;
   prefetch(vectors_.row(scratch.slots[0]), vectors_.space().stride());
 }
 
@@ -97,50 +84,11 @@ void Graph::beam(const Query& query, const Layer& layer, Slot start, std::size_t
 
 bool Graph::advance_by_rows(Scratch& scratch) const { return hop(layer(0), scratch); }
 
-void Graph::make_room(Scratch& scratch) const {
-  // One more than a row: pruning weighs a full row and a newcomer.
-  const std::size_t widest = degree() + 1;
-  if (scratch.ids.size() >= widest) return;
-  scratch.slots.resize(widest);
-  scratch.near.resize(widest);
-  scratch.across.resize(widest);
-  scratch.ids.resize(widest);  // last, because it tells whether all of them are there
-}
-
-// The node of level 0 that a greedy walk through the levels above finds, or a nearer seed.
-Slot Graph::descend(const Query& query, Scratch& scratch) const {
-  make_room(scratch);
-  Slot at = entry_;
-  for (std::size_t level = top_; level > 0; --level) {
-    at = levels_[level - 1].down[greedy(query, layer(level), at, scratch)];
-  }
-  return seeds_.nearest(vectors_, query, at);
-}
-
-void Graph::start(const Query& query, std::size_t k, std::size_t ef, std::size_t rows,
-                  Scratch& scratch) const {
-  ef = std::min(ef, rows);
-  scratch.pool.reset(ef);
-  scratch.pending = 0;
-  scratch.by_edges = false;
-  if (entry_ == kNoLink) return;
-  scratch.query = query;
-  const Slot at = descend(query, scratch);
-  const Stop stop = stop_for(query, k, ef, rows, at);
-  if (stop.k > 0) ef *= 2;
-  if (edges_) {
-    start_by_edges(at, ef, rows, scratch);
-  } else {
-    open(layer(0), at, ef, rows, scratch);
-  }
-  scratch.stop = stop;
-}
-
 void Graph::search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
   ef = std::min(ef, rows);
   scratch.pool.reset(ef);
   if (entry_ == kNoLink) return;
-  beam(query, layer(0), descend(query, scratch), ef, rows, scratch);
+  beam(query, layer(0), find_start(query, scratch), ef, rows, scratch);
 }
 
 }  // namespace annx

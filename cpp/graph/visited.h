@@ -25,9 +25,9 @@ class Visited {
   }
   // True at the first call for `id` since reset.
   bool mark(Slot id) noexcept {
-    if (epochs_[id] == epoch_) return false;
+    const bool first = epochs_[id] != epoch_;
     epochs_[id] = epoch_;
-    return true;
+    return first;
   }
   bool has(Slot id) const noexcept { return epochs_[id] == epoch_; }
   std::size_t bytes() const noexcept { return epochs_.size(); }

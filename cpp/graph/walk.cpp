@@ -14,7 +14,7 @@ namespace annx {
 void Graph::fetch(Slot node) const noexcept { prefetch(vectors_.lead(node), vectors_.pitch()); }
 
 void Graph::start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch& scratch) const {
-  scratch.by_edges = true;
+  scratch.phase = Phase::kEdges;
   scratch.hops = 0;
   scratch.edge_work.resize(edges_->work_bytes());
   scratch.edge_query = edges_->prepare(vectors_.space(), scratch.query, scratch.edge_work.data());
@@ -58,14 +58,22 @@ bool Graph::advance_by_edges(Scratch& scratch) const {
     const Slot* ids = links + block * EdgeCodes::kBlock;
     std::uint32_t near = edges_->estimate(scratch.edge_query, vectors_, node, block, distance,
                                           std::min(pool.limit(), bound), estimates);
+    // First those not visited, all marks read at once: they are seldom near.
+    std::array<std::uint8_t, EdgeCodes::kBlock> fresh;
+    std::size_t count = 0;
     for (; near != 0; near &= near - 1) {
-      const auto j = static_cast<std::size_t>(std::countr_zero(near));
+      const auto j = static_cast<std::uint8_t>(std::countr_zero(near));
       // Links fill a row from its front.
       if (block * EdgeCodes::kBlock + j >= degree() || ids[j] == kNoLink) break;
-      const Slot id = ids[j] & kSlotMask;
+      fresh[count] = j;
+      count += static_cast<std::size_t>(!scratch.visited.has(ids[j] & kSlotMask));
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t j = fresh[i];
       // Marked when it enters the pool: until then another edge may estimate it better.
-      if (!pool.accepts(estimates[j]) || !scratch.visited.mark(id)) continue;
-      pool.insert(estimates[j], id);
+      if (!pool.accepts(estimates[j])) continue;
+      scratch.visited.mark(ids[j] & kSlotMask);
+      pool.insert(estimates[j], ids[j] & kSlotMask);
     }
   }
   if (!stop.ends(++scratch.hops, pool.next_distance(), bound)) {

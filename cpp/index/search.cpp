@@ -77,12 +77,12 @@ void Index::begin(const std::byte* query, std::size_t k, std::size_t ef, Scratch
   const std::size_t width = beam_width(k, ef);
   if (width == 0) {
     scratch.pool.reset(0);
-    scratch.by_edges = false;
+    scratch.phase = Phase::kRows;
     scratch.pending = 0;
     return;
   }
   scratch.work.resize(space().work_bytes());
-  graph_.start(space().prepare(query, scratch.work.data()), k, width, size_, scratch);
+  graph_.start(space().prepare(query, scratch.work.data()), {k, width, size_}, scratch);
 }
 
 // Drops dead nodes from the result. Where they crowd, wider beams find what else there is.
