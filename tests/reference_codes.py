@@ -42,30 +42,64 @@ def encode(config, rows):
         x = x / lengths[:, None]
     x = x @ rotation(config.dim, config.seed).T
     largest = np.abs(x).max(axis=1, initial=0)
-    steps = np.where(largest > 2.0**-119, largest / 127, 1)
+    most = 119 if config.codec == "sq4" else 127
+    steps = np.where(largest > 2.0**-119, largest / most, 1)
     stored = np.zeros((len(rows), config.row_stride), np.uint8)
-    if config.codec == "sq10":
+    if has_ten_bits(config):
         quarters = np.rint(4 * x / steps[:, None]).astype(int) + 2
-        stored[:, : config.dim] = (quarters >> 2).astype(np.int8).view(np.uint8)
+        bytes_of = quarters >> 2
         for column, low in enumerate(quarters.T & 3):
             stored[:, first_low(config) + column // 4] |= (low << column % 4 * 2).astype(np.uint8)
     else:
-        stored[:, : config.dim] = np.rint(x / steps[:, None]).astype(np.int8).view(np.uint8)
+        bytes_of = np.rint(x / steps[:, None]).astype(int)
+    if config.codec == "sq4":
+        for first, shift in ((0, 4), (half(config) + 8, 0)):
+            stored[:, first : first + half(config)] = 0x88
+            for column, code in enumerate(bytes_of.T + 136):
+                place, up = first + column // 2, column % 2 * 4
+                stored[:, place] &= 0xF0 if up == 0 else 0x0F
+                stored[:, place] |= ((code >> shift & 15) << up).astype(np.uint8)
+    else:
+        stored[:, : config.dim] = bytes_of.astype(np.int8).view(np.uint8)
     is_l2 = config.metric == "l2"
     factors = (lengths**2, steps * np.sqrt(2)) if is_l2 else (lengths, steps)
-    stored[:, -8:] = np.stack(factors, axis=1).astype(np.float32).view(np.uint8)
+    place = first_factor(config)
+    stored[:, place : place + 8] = np.stack(factors, axis=1).astype(np.float32).view(np.uint8)
     return stored
 
 
+def has_ten_bits(config):
+    """Whether codes have 2 bits below those of a byte."""
+    return config.codec == "sq10" or (config.codec == "sq4" and not config.keep)
+
+
+def half(config):
+    """Bytes of 4 bits of each code of sq4."""
+    return -(-config.dim // 8) * 4
+
+
+def first_factor(config):
+    """Where length and step stand in a stored row."""
+    return half(config) if config.codec == "sq4" else config.row_stride - 8
+
+
 def first_low(config):
-    """Where the lower bits of sq10 begin in a stored row."""
-    return (config.dim + 3) // 4 * 4
+    """Where the 2 lower bits begin in a stored row."""
+    return 2 * half(config) + 8 if config.codec == "sq4" else (config.dim + 3) // 4 * 4
 
 
 def codes_of(config, stored):
     """The codes of stored rows, in steps."""
-    codes = np.ascontiguousarray(stored[:, : config.dim]).view(np.int8).astype(np.float64)
-    if config.codec == "sq10":
+    if config.codec == "sq4":
+        codes = np.empty((len(stored), config.dim))
+        for column in range(config.dim):
+            place, shift = column // 2, column % 2 * 4
+            high = stored[:, place] >> shift & 15
+            low = stored[:, half(config) + 8 + place] >> shift & 15
+            codes[:, column] = 16.0 * high + low - 136
+    else:
+        codes = np.ascontiguousarray(stored[:, : config.dim]).view(np.int8).astype(np.float64)
+    if has_ten_bits(config):
         for column in range(config.dim):
             low = stored[:, first_low(config) + column // 4] >> column % 4 * 2 & 3
             codes[:, column] += (low.astype(np.float64) - 2) / 4
@@ -74,7 +108,9 @@ def codes_of(config, stored):
 
 def factors_of(config, stored):
     """Lengths and steps of stored rows; under l2 the lengths squared."""
-    lengths, steps = np.ascontiguousarray(stored[:, -8:]).view(np.float32).astype(np.float64).T
+    place = first_factor(config)
+    raw = np.ascontiguousarray(stored[:, place : place + 8])
+    lengths, steps = raw.view(np.float32).astype(np.float64).T
     return lengths, steps / np.sqrt(2) if config.metric == "l2" else steps
 
 
@@ -89,13 +125,13 @@ def decode(config, stored):
 def distances(config, query, rows):
     """Distances of one float32 vector to stored rows.
 
-    With sq8 the query becomes codes as well; sq10 is compared with the query as it is.
+    With 8 bits the query becomes codes as well; 10 are compared with the query as it is.
     """
     x = query.astype(np.float64)
     if config.metric == "cosine":
         x = x / np.linalg.norm(x)
     turned = rotation(config.dim, config.seed) @ x
-    if config.codec == "sq8":
+    if not has_ten_bits(config):
         coded = encode(config, query[None])
         turned = (codes_of(config, coded) * factors_of(config, coded)[1][:, None])[0]
     lengths, steps = factors_of(config, rows)

@@ -20,11 +20,19 @@ def sample(metric="cosine", codec="f32", keep="", wide=False, edge_bits=0):
     originals = None
     if codec in SCALED:
         # What the rotation made of them plays no part in the checks.
-        codes = np.rint(elements * 127).astype(np.int8)
-        step = np.sqrt(2) / 127 if metric == "l2" else 1 / 127
+        top = 119 if codec == "sq4" else 127
+        codes = np.rint(elements * top).astype(np.int8)
+        step = np.sqrt(2) / top if metric == "l2" else 1 / top
         factors = np.tile(np.array([1, step], np.float32).view(np.uint8), (6, 1))
         low = np.tile(np.array([0b10101010, 0, 0, 0], np.uint8), (6, 1))  # of nothing left over
-        rows = np.hstack([codes.view(np.uint8), low[:, : 4 * (codec == "sq10")], factors])
+        if codec == "sq4":
+            u = np.full((6, 8), 136)
+            u[:, :4] += codes
+            planes = [half[:, ::2] | half[:, 1::2] << 4 for half in (u >> 4, u & 15)]
+            high, next_bits = (plane.astype(np.uint8) for plane in planes)
+            rows = np.hstack([high, factors, next_bits, low[:, : 0 if keep else 4]])
+        else:
+            rows = np.hstack([codes.view(np.uint8), low[:, : 4 * (codec == "sq10")], factors])
         norms = np.full(6, 2, np.float32) if config.has_norms else None
         if keep:
             dtype = np.float16 if keep == "f16" else np.float32

@@ -64,7 +64,7 @@ class Core {
         input_(wide || is_scaled(codec) ? Codec::kF32 : codec_of(codec)),
         dtype_(dtype_of(input_)),
         format_(format_of(dim, metric, codec, keep, M)),
-        index_(space_of(codec, wide, dim, metric_, seed), kept_space_of(keep, dim, metric_),
+        index_(space_of(codec, keep, wide, dim, metric_, seed), kept_space_of(keep, dim, metric_),
                {M, ef_construction, seed, edge_bits}) {}
 
   std::size_t size() const { return index_.size(); }

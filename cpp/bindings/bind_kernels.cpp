@@ -1,4 +1,6 @@
 // The kernels by instruction set, for tests and benchmarks, and what the CPU offers.
+#include <algorithm>
+#include <bit>
 #include <map>
 #include <string>
 
@@ -114,6 +116,47 @@ float fine_dot(const std::string& isa, const py::buffer& query, const py::buffer
                                       static_cast<const unsigned char*>(l.ptr), dim);
 }
 
+// Rows of two planes as tests place them; `slots` null: rows in sequence, the last of which may end
+// where the kernel reads no more of it.
+py::array_t<float> planes(const std::string& isa, bool whole, const py::buffer& query,
+                          const py::buffer& rows, std::size_t stride, std::size_t dim,
+                          const py::object& slots) {
+  const py::buffer_info q = query.request(), r = rows.request();
+  const std::size_t plane = (dim + 7) / 8 * 4, lower = plane + 8;
+  const std::size_t row = whole ? lower + plane : plane;
+  const auto available = static_cast<std::size_t>(r.size * r.itemsize);
+  if (static_cast<std::size_t>(q.size * q.itemsize) < lower + plane || stride < row) {
+    throw py::value_error("query or stride shorter than two planes and what is between");
+  }
+  const kernels::KernelTable& table = kernels::table_for(isa);
+  const kernels::Planes kernel = whole ? table.planes : table.upper;
+  std::size_t count = available < row ? 0 : (available - row) / stride + 1;
+  const std::uint32_t* which = nullptr;
+  py::array_t<std::uint32_t> wanted;
+  if (!slots.is_none()) {
+    wanted = expect<std::uint32_t>(slots, 1, "slots");
+    for (py::ssize_t i = 0; i < wanted.size(); ++i) {
+      if (wanted.data()[i] >= count) throw py::value_error("slot past the end of rows");
+    }
+    count = static_cast<std::size_t>(wanted.size());
+    which = wanted.data();
+  }
+  py::array_t<float> out(static_cast<py::ssize_t>(count));
+  kernel(static_cast<const unsigned char*>(q.ptr), static_cast<const unsigned char*>(r.ptr), stride,
+         which, count, plane, lower, out.mutable_data());
+  return out;
+}
+
+py::array_t<float> hadamard(const std::string& isa,
+                            const py::array_t<float, py::array::c_style>& x) {
+  const auto size = static_cast<std::size_t>(x.size());
+  if (!std::has_single_bit(size)) throw py::value_error("not a power of 2 of elements");
+  py::array_t<float> out(x.size());
+  std::copy_n(x.data(), size, out.mutable_data());
+  kernels::table_for(isa).hadamard(out.mutable_data(), size);
+  return out;
+}
+
 std::uint32_t crc32(const std::string& isa, const py::buffer& data) {
   const py::buffer_info d = data.request();
   return kernels::table_for(isa).crc32(static_cast<const unsigned char*>(d.ptr),
@@ -156,6 +199,11 @@ void bind_kernels(py::module_& module) {
   module.def("kernel_fine_dot", &fine_dot, py::arg("isa"), py::arg("query"), py::arg("high"),
              py::arg("low"), py::arg("dim"),
              "One query against one row of 10-bit codes, by the named kernel.");
+  module.def("kernel_planes", &planes, py::arg("isa"), py::arg("whole"), py::arg("query"),
+             py::arg("rows"), py::arg("stride"), py::arg("dim"), py::arg("slots") = py::none(),
+             "One query against many rows of codes in planes, by the named kernel.");
+  module.def("kernel_hadamard", &hadamard, py::arg("isa"), py::arg("x"),
+             "Walsh-Hadamard transform, not normalised, by the named kernel.");
   module.def("kernel_crc32", &crc32, py::arg("isa"), py::arg("data"),
              "CRC-32 of bytes, by the named kernel.");
 }

@@ -39,11 +39,19 @@ inline Codec codec_of(const std::string& name) {
   return lookup(names, name, "codec");
 }
 
-inline bool is_scaled(const std::string& codec) { return codec == "sq8" || codec == "sq10"; }
+inline bool is_scaled(const std::string& codec) {
+  return codec == "sq8" || codec == "sq10" || codec == "sq4";
+}
+// Codes of 10 bits; those of sq4 where nothing better is kept beside them.
+inline bool has_more(const std::string& codec, const std::string& keep) {
+  return codec == "sq10" || (codec == "sq4" && keep.empty());
+}
 
-inline std::unique_ptr<const Space> space_of(const std::string& codec, bool wide, std::size_t dim,
-                                             Metric metric, std::uint64_t seed) {
-  if (is_scaled(codec)) return make_scaled_space(dim, metric, seed, codec == "sq10");
+inline std::unique_ptr<const Space> space_of(const std::string& codec, const std::string& keep,
+                                             bool wide, std::size_t dim, Metric metric,
+                                             std::uint64_t seed) {
+  if (codec == "sq4") return make_planes_space(dim, metric, seed, has_more(codec, keep));
+  if (is_scaled(codec)) return make_scaled_space(dim, metric, seed, has_more(codec, keep));
   return make_plain_space(dim, metric, codec_of(codec), wide);
 }
 

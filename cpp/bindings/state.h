@@ -57,7 +57,7 @@ inline StateFormat format_of(std::size_t dim, const std::string& metric, const s
                              const std::string& keep, std::size_t M) {
   const Metric kind = metric_of(metric);
   StateFormat format;
-  format.rows = is_scaled(codec) ? scaled_format(kind, dim, codec == "sq10")
+  format.rows = is_scaled(codec) ? scaled_format(kind, dim, has_more(codec, keep), codec == "sq4")
                                  : plain_format(kind, codec_of(codec), dim);
   if (!keep.empty()) format.originals = plain_format(kind, codec_of(keep), dim);
   format.M = M;

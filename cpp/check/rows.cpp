@@ -33,30 +33,44 @@ float float_at(const std::byte* from) noexcept {
   return value;
 }
 
-// 16 times the squared length of codes of 10 bits, in pieces that fit registers and int32.
-double fine_square(const std::byte* row, const std::byte* lower, std::size_t dim) noexcept {
-  constexpr std::size_t kPiece = 256;
-  const auto* high = reinterpret_cast<const std::int8_t*>(row);
-  double total = 0;
-  for (std::size_t first = 0; first < dim; first += kPiece) {
-    const std::size_t count = std::min(kPiece, dim - first);
-    alignas(64) std::uint8_t low[kPiece];
-    for (std::size_t i = 0; i < count; i += 4) {
-      const auto packed = std::to_integer<std::uint32_t>(lower[(first + i) / 4]);
-      // Two bits into each of four bytes.
-      const std::uint32_t spread =
-          (packed | packed << 6 | packed << 12 | packed << 18) & 0x03030303U;
-      std::memcpy(low + i, &spread, sizeof spread);
-    }
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto code = static_cast<std::int16_t>(4 * high[first + i] + low[i] - 2);
-      sum += std::int32_t{code} * code;
-    }
-    total += sum;
+constexpr std::size_t kPiece = 256;
+
+// 16 times the squared length of at most kPiece codes, of 10 bits where there are lower ones: fits
+// registers and int32.
+std::int32_t fine_square(const std::int8_t* high, const std::byte* lower,
+                         std::size_t count) noexcept {
+  alignas(64) std::uint8_t low[kPiece];
+  for (std::size_t i = 0; i < count; i += 4) {
+    const auto packed = std::to_integer<std::uint32_t>(lower[i / 4]);
+    // Two bits into each of four bytes.
+    const std::uint32_t spread = (packed | packed << 6 | packed << 12 | packed << 18) & 0x03030303U;
+    std::memcpy(low + i, &spread, sizeof spread);
   }
-  return total;
+  std::int32_t sum = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto code = static_cast<std::int16_t>(4 * high[i] + low[i] - 2);
+    sum += std::int32_t{code} * code;
+  }
+  return sum;
 }
+
+// Codes of planes, whose halves 2 j and 2 j + 1 are in byte j; false if one is none.
+bool join(const std::byte* high, const std::byte* low, std::size_t count,
+          std::int8_t* codes) noexcept {
+  constexpr unsigned kMiddle = 136, kLeast = kMiddle - 119;
+  unsigned least = kLeast;
+  for (std::size_t i = 0; i < count; i += 2) {
+    const auto h = std::to_integer<unsigned>(high[i / 2]),
+               l = std::to_integer<unsigned>(low[i / 2]);
+    const unsigned even = (h & 15U) << 4 | (l & 15U), odd = (h & 240U) | l >> 4;
+    least = std::min({least, even, odd});
+    codes[i] = static_cast<std::int8_t>(even - kMiddle);
+    codes[i + 1] = static_cast<std::int8_t>(odd - kMiddle);
+  }
+  return least >= kLeast;
+}
+
+constexpr std::size_t plane_bytes(std::size_t dim) noexcept { return (dim + 7) / 8 * 4; }
 
 bool carries_scale(Metric metric, Codec codec) noexcept {
   return metric == Metric::kCosine && codec != Codec::kF32;
@@ -70,25 +84,32 @@ RowFormat plain_format(Metric metric, Codec codec, std::size_t dim) {
   const std::size_t columns = codec == Codec::kB1 ? dim / 8 : dim;
   const std::size_t stride =
       round_up(columns * element_bytes(codec)) + (carries_scale(metric, codec) ? sizeof(float) : 0);
-  return {metric, codec, false, false, dim, columns, stride};
+  return {metric, codec, false, false, false, dim, columns, stride};
 }
 
-RowFormat scaled_format(Metric metric, std::size_t dim, bool more) {
-  const std::size_t stride = round_up(dim) + (more ? (dim + 15) / 16 * 4 : 0) + 2 * sizeof(float);
-  return {metric, Codec::kF32, true, more, dim, dim, stride};
+RowFormat scaled_format(Metric metric, std::size_t dim, bool more, bool planes) {
+  const std::size_t stride = (planes ? 2 * plane_bytes(dim) : round_up(dim)) +
+                             (more ? (dim + 15) / 16 * 4 : 0) + 2 * sizeof(float);
+  return {metric, Codec::kF32, true, more, planes, dim, dim, stride};
 }
 
 RowCheck::RowCheck(const RowFormat& format)
     : format_(format),
       bytes_(format.scaled ? format.dim : format.columns * annx::element_bytes(format.codec)),
       padding_end_(format.stride),
+      factors_(format.stride - 2 * sizeof(float)),
+      lower_(round_up(format.dim)),
       has_scale_(!format.scaled && carries_scale(format.metric, format.codec)),
       unit_(!format.scaled && format.metric == Metric::kCosine && format.codec == Codec::kF32),
       square_(kernels::selected_table()
                   .dot[format.scaled ? kernels::kI8 : kernel_type(format.codec)]
                   .one) {
   if (has_scale_) padding_end_ -= sizeof(float);
-  if (format.scaled) padding_end_ = round_up(format.dim);
+  if (format.scaled) padding_end_ = lower_;
+  if (format.planes) {
+    bytes_ = padding_end_ = factors_ = plane_bytes(format.dim);
+    lower_ = 2 * factors_ + 2 * sizeof(float);
+  }
 }
 
 const char* RowCheck::defect(const std::byte* row, bool free) const noexcept {
@@ -116,25 +137,55 @@ const char* RowCheck::elements(const std::byte* row) const noexcept {
   return nullptr;
 }
 
+// Squared length of a row's codes; negative if one is none.
+double RowCheck::square_of_codes(const std::byte* row) const noexcept {
+  if (!format_.planes && !format_.more) return double{square_(row, row, format_.dim)};
+  double total = 0;
+  alignas(64) std::int8_t room[kPiece];
+  for (std::size_t first = 0; first < format_.dim; first += kPiece) {
+    const std::size_t count = std::min(kPiece, format_.dim - first);
+    const auto* high = reinterpret_cast<const std::int8_t*>(row) + first;
+    if (format_.planes) {
+      const std::byte* low = row + factors_ + 2 * sizeof(float) + first / 2;
+      if (!join(row + first / 2, low, count, room)) return -1;
+      high = room;
+    }
+    total += format_.more ? fine_square(high, row + lower_ + first / 4, count) / 16.0
+                          : double{square_(high, high, count)};
+  }
+  return total;
+}
+
 const char* RowCheck::codes(const std::byte* row) const noexcept {
-  const std::byte* factors = row + format_.stride - 2 * sizeof(float);
+  const std::byte* factors = row + factors_;
   double length = float_at(factors), step = float_at(factors + sizeof(float));
   if (!std::isfinite(length) || !std::isfinite(step) || !(length >= 0) || !(step > 0)) {
     return "length or step is not finite and positive";
   }
-  double square;
+  if (format_.planes) {
+    // Halves past the end are those of a code of 0.
+    const auto empty = [&](const std::byte* plane) {
+      const std::size_t used = format_.dim / 2;
+      if (format_.dim % 2 != 0 && std::to_integer<unsigned>(plane[used]) >> 4 != 8) return false;
+      return std::all_of(plane + (format_.dim + 1) / 2, plane + plane_bytes(format_.dim),
+                         [](std::byte b) { return b == std::byte{0x88}; });
+    };
+    if (!empty(row) || !empty(row + factors_ + 2 * sizeof(float))) {
+      return kPadding;
+    }
+  }
   if (format_.more) {
-    const std::byte* lower = row + padding_end_;
+    const std::byte* lower = row + lower_;
     const std::size_t used = format_.dim / 4;
     const std::size_t partial = format_.dim % 4;
     if (partial != 0 && std::to_integer<unsigned>(lower[used]) >> (2 * partial) != 0) {
       return kPadding;
     }
-    if (!all_zero(lower + used + (partial != 0 ? 1 : 0), factors)) return kPadding;
-    square = fine_square(row, lower, format_.dim) / 16;
-  } else {
-    square = double{square_(row, row, format_.dim)};
+    const std::byte* end = lower + (format_.dim + 15) / 16 * 4;
+    if (!all_zero(lower + used + (partial != 0 ? 1 : 0), end)) return kPadding;
   }
+  const double square = square_of_codes(row);
+  if (square < 0) return "a code is out of range";
   if (format_.metric == Metric::kL2) {
     length = std::sqrt(length);
     step /= std::sqrt(2.0);

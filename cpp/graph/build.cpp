@@ -168,8 +168,10 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
       if (level == 0) at = seeds_.nearest(vectors_, query, at);
       const std::size_t nodes = level == 0 ? rows : levels_[level - 1].count;
       beam(query, here, at, options_.ef_construction, nodes, scratch);
+      sharpen(here, scratch);
       if (level > 0) at = levels_[level - 1].down[scratch.pool[0].id];
       if (level == 0 && !dead_.empty()) find_alive(query, at, nodes, scratch);
+      candidates.clear();
       for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
         const Neighbor found = scratch.pool[c];
         if (!dead_.test(here.slot(found.id))) candidates.push_back(found);

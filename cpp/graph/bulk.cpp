@@ -297,6 +297,7 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
         },
         [&](std::size_t i, Scratch& scratch) {
           const Slot node = nodes[i];
+          sharpen(layer(0), scratch);
           scratch.candidates.clear();
           for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
             if (scratch.pool[c].id != node) scratch.candidates.push_back(scratch.pool[c]);

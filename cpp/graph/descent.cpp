@@ -22,7 +22,7 @@ void Graph::enter(const Query& query, Scratch& scratch) const {
   scratch.pending = 0;
   scratch.descent = {top_, entry_, 0};
   if (top_ == 0) return;
-  scratch.descent.nearest = vectors_.distance(query, layer(top_).slots[entry_]);
+  scratch.descent.nearest = vectors_.near(query, layer(top_).slots[entry_]);
   scratch.visited.reset(levels_[top_ - 1].count);
 }
 
@@ -35,7 +35,7 @@ void Graph::descend(Scratch& scratch) const {
     scratch.pending = gather(here, descent.at, scratch, true);
     if (scratch.pending > 0) return;
   }
-  vectors_.distances(scratch.query, scratch.slots.data(), scratch.pending, scratch.near.data());
+  vectors_.near(scratch.query, scratch.slots.data(), scratch.pending, scratch.near.data());
   bool moved = false;
   for (std::size_t i = 0; i < scratch.pending; ++i) {
     if (!(scratch.near[i] < descent.nearest)) continue;
@@ -79,14 +79,15 @@ bool Graph::advance(Scratch& scratch) const {
     descend(scratch);
     return true;
   }
-  const auto [k, ef, rows, by_edges] = scratch.beam;
+  const auto [k, wanted, rows, by_edges] = scratch.beam;
+  // A file may ask for any width.
+  const std::size_t ef = std::min(wanted, rows);
   const Slot at = seeds_.nearest(vectors_, scratch.query, scratch.descent.at);
-  const Stop stop = stop_for(scratch.query, k, std::min(ef, rows), rows, at);
-  const std::size_t width = stop.k > 0 ? 2 * std::min(ef, rows) : ef;
+  const Stop stop = stop_for(scratch.query, k, ef, rows, at);
   if (edges_ && by_edges) {
-    start_by_edges(at, width, rows, scratch);
+    start_by_edges(at, stop.width(ef), rows, scratch);
   } else {
-    open(layer(0), at, width, rows, scratch);
+    open(layer(0), at, stop.width(ef), rows, scratch);
   }
   scratch.stop = stop;
   return true;

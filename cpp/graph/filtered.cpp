@@ -17,10 +17,10 @@ bool Graph::beam_through(const Query& query, std::size_t ef, std::size_t rows, s
   make_room(scratch);
   const Slot start = find_start(query, scratch);
   const Stop stop = stop_for(query, k, ef, rows, start);
-  if (stop.k > 0) pool.reset(2 * ef);
+  pool.reset(stop.width(ef));
   scratch.visited.reset(rows);
   scratch.visited.mark(start);
-  const float first = vectors_.distance(query, start);
+  const float first = vectors_.near(query, start);
   pool.insert(first, start, counts(start, first));
   std::size_t distances = 1;
   std::size_t counted = 0;  // and expanded
@@ -30,7 +30,7 @@ bool Graph::beam_through(const Query& query, std::size_t ef, std::size_t rows, s
     Slot node;
     if (!pool.pop(node)) break;
     const std::size_t count = gather(layer(0), node, scratch, true);
-    vectors_.distances(query, scratch.slots.data(), count, scratch.near.data());
+    vectors_.near(query, scratch.slots.data(), count, scratch.near.data());
     for (std::size_t i = 0; i < count; ++i) {
       if (!(scratch.near[i] <= bound) || !pool.accepts(scratch.near[i])) continue;
       pool.insert(scratch.near[i], scratch.ids[i], counts(scratch.ids[i], scratch.near[i]));
@@ -79,11 +79,11 @@ double Graph::passing_near(Slot node, const Passing& passing) const {
 Slot Graph::nearest_by(const Query& query, Scratch& scratch, Walk& walk) const {
   make_room(scratch);
   Slot best = find_start(query, scratch);
-  float nearest = vectors_.distance(query, best);
+  float nearest = vectors_.near(query, best);
   for (bool moved = true; moved;) {
     moved = false;
     const std::size_t count = gather(layer(0), best, scratch, false);
-    vectors_.distances(query, scratch.slots.data(), count, scratch.near.data());
+    vectors_.near(query, scratch.slots.data(), count, scratch.near.data());
     walk.distances += count;
     for (std::size_t i = 0; i < count; ++i) {
       if (scratch.near[i] >= nearest) continue;
@@ -126,7 +126,7 @@ std::size_t Graph::gather_passing(Slot node, const Passing& passing, Scratch& sc
     for (std::size_t i = 0; i < degree() && next[i] != kNoLink; ++i) {
       const Slot behind = next[i] & kSlotMask;
       if (!passing(behind) || !scratch.visited.mark(behind)) continue;
-      prefetch(vectors_.row(behind), vectors_.space().stride());
+      prefetch(vectors_.row(behind), vectors_.space().near_bytes());
       found.push_back(behind);
       ++near;
     }
@@ -143,7 +143,7 @@ bool Graph::search_among(const Query& query, std::size_t k, std::size_t ef, std:
   Pool& pool = scratch.pool;
   const Stop stop =
       stop_for(query, k, ef, rows, start != kNoLink || seeds.empty() ? start : seeds[0]);
-  pool.reset(stop.k > 0 ? 2 * ef : ef);
+  pool.reset(stop.width(ef));
   make_room(scratch);
   scratch.visited.reset(rows);
   std::size_t distances = 0;
@@ -151,7 +151,7 @@ bool Graph::search_among(const Query& query, std::size_t k, std::size_t ef, std:
   float bound = std::numeric_limits<float>::infinity();
   const auto offer = [&](std::span<const Slot> slots) {
     if (scratch.near.size() < slots.size()) scratch.near.resize(slots.size());
-    vectors_.distances(query, slots.data(), slots.size(), scratch.near.data());
+    vectors_.near(query, slots.data(), slots.size(), scratch.near.data());
     for (std::size_t i = 0; i < slots.size(); ++i) {
       if (scratch.near[i] <= bound && pool.accepts(scratch.near[i])) {
         pool.insert(scratch.near[i], slots[i]);

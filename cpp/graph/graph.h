@@ -222,9 +222,17 @@ class Graph {
   // `node` is any: it tells how far distances may be from the truth.
   Stop stop_for(const Query& query, std::size_t k, std::size_t ef, std::size_t nodes,
                 Slot node) const noexcept {
-    return growth_.stop(
-        k, ef, nodes,
-        k == 0 || node == kNoLink ? 0 : vectors_.space().error(query, vectors_.row(node)));
+    if (k == 0 || node == kNoLink) return growth_.stop(k, ef, nodes, 0);
+    const double error = vectors_.space().error(query, vectors_.row(node));
+    return growth_.stop(k, ef, nodes, static_cast<float>(deviations(k, ef) * error));
+  }
+  // How many standard deviations a distance may be off. Of coarse ones three take 5 % longer than
+  // one to the same recall where they tell rows apart. Where they hardly do, one leaves out for
+  // good what a beam of any width should find: of 4,000 rows in 48 dimensions that drift away from
+  // 0, 23 % at ef = 80 k, three 2 %.
+  double deviations(std::size_t k, std::size_t ef) const noexcept {
+    if (!vectors_.space().is_coarse()) return 3;
+    return std::clamp(static_cast<double>(ef) / (16.0 * static_cast<double>(k)), 1.0, 3.0);
   }
   // descent.cpp
   void make_room(Scratch& scratch) const;
@@ -237,6 +245,7 @@ class Graph {
   void open(const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
             Scratch& scratch) const;
   bool hop(const Layer& layer, Scratch& scratch) const;
+  void sharpen(const Layer& layer, Scratch& scratch) const;
   bool advance_by_rows(Scratch& scratch) const;
   void beam(const Query& query, const Layer& layer, Slot start, std::size_t ef, std::size_t nodes,
             Scratch& scratch) const;

@@ -47,13 +47,13 @@ double Growth::logarithm(std::size_t rank) const noexcept {
   return low + (high - low) * (at - static_cast<double>(below));
 }
 
-Stop Growth::stop(std::size_t k, std::size_t ef, std::size_t nodes, float error) const noexcept {
+Stop Growth::stop(std::size_t k, std::size_t ef, std::size_t nodes, float margin) const noexcept {
   // A beam over half of the nodes is to find whatever there is.
   if (!known() || k == 0 || 2 * ef >= nodes) return {};
   const double factor = std::exp2(std::max(0.0, logarithm(ef) - logarithm(k)));
   // A file may ask for more than a float32 holds, and 0 times infinity is no distance.
   const auto finite = static_cast<float>(std::min(factor, kMostFactor));
-  return {k, finite, std::max(k, ef / 2), 2 * ef, 3 * error};
+  return {k, finite, std::max(k, ef / 2), 2 * ef, margin};
 }
 
 Growth Graph::learn_growth(std::span<const Slot> sample, std::size_t rows, std::size_t num_threads,

@@ -31,6 +31,8 @@ struct Stop {
   float bound(float kth) const noexcept {
     return k == 0 ? std::numeric_limits<float>::infinity() : factor * std::max(kth, 0.0F) + margin;
   }
+  // Of the beam that it ends, where one of `ef` is asked for.
+  std::size_t width(std::size_t ef) const noexcept { return k == 0 ? ef : 2 * ef; }
   bool ends(std::size_t expanded, float next, float bound) const noexcept {
     return expanded >= most || (expanded >= least && next > bound);
   }
@@ -50,8 +52,8 @@ class Growth {
   // The median of the samples, each in units of its own distance of rank 16. Of few, nothing.
   void learn(std::span<const Profile> samples);
 
-  // For a beam of width ef among `nodes`, whose distances have this standard deviation.
-  Stop stop(std::size_t k, std::size_t ef, std::size_t nodes, float error) const noexcept;
+  // For a beam of width ef among `nodes`.
+  Stop stop(std::size_t k, std::size_t ef, std::size_t nodes, float margin) const noexcept;
 
  private:
   bool known() const noexcept { return profile_[0] > 0; }

@@ -10,18 +10,14 @@ namespace annx {
 std::size_t Graph::gather(const Layer& layer, Slot node, Scratch& scratch, bool unvisited) const {
   layer.touch(node);
   const Slot* row = layer.row(node);
-  const std::size_t bytes = vectors_.space().stride();
-  std::size_t count = 0;
   Slot* ids = scratch.ids.data();
   Slot* slots = scratch.slots.data();
-  for (std::size_t i = 0; i < layer.degree; ++i) {
-    if (row[i] == kNoLink) break;
-    const Slot id = row[i] & kSlotMask;
-    ids[count] = id;
-    count += static_cast<std::size_t>(!unvisited || scratch.visited.mark(id));
-  }
+  std::size_t count = 0;
+  for (; count < layer.degree && row[count] != kNoLink; ++count)
+    ids[count] = row[count] & kSlotMask;
+  if (unvisited) count = scratch.visited.mark_all(ids, count);
   const std::byte* base = vectors_.base();
-  const std::size_t pitch = vectors_.pitch();
+  const std::size_t pitch = vectors_.pitch(), bytes = vectors_.space().near_bytes();
   for (std::size_t i = 0; i < count; ++i) {
     const Slot slot = layer.slot(ids[i]);
     slots[i] = slot;
@@ -42,7 +38,7 @@ void Graph::open(const Layer& layer, Slot start, std::size_t ef, std::size_t nod
   scratch.stop = {};
   scratch.hops = 0;
   scratch.phase = Phase::kRows;
-  prefetch(vectors_.row(scratch.slots[0]), vectors_.space().stride());
+  prefetch(vectors_.row(scratch.slots[0]), vectors_.space().near_bytes());
 }
 
 // Half a step of the beam at a time: compares the rows that were gathered, or gathers those of the
@@ -50,12 +46,20 @@ void Graph::open(const Layer& layer, Slot start, std::size_t ef, std::size_t nod
 bool Graph::hop(const Layer& layer, Scratch& scratch) const {
   Pool& pool = scratch.pool;
   if (scratch.pending > 0) {
-    vectors_.distances(scratch.query, scratch.slots.data(), scratch.pending, scratch.near.data());
-    const float bound = scratch.bound();
+    vectors_.near(scratch.query, scratch.slots.data(), scratch.pending, scratch.near.data());
+    // Most are too far, and which are is hard to predict: first the others alone.
+    float* near = scratch.near.data();
+    Slot* ids = scratch.ids.data();
+    const float limit = std::min(scratch.bound(), pool.limit());
+    std::size_t count = 0;
     for (std::size_t i = 0; i < scratch.pending; ++i) {
-      if (scratch.near[i] <= bound && pool.accepts(scratch.near[i])) {
-        pool.insert(scratch.near[i], scratch.ids[i]);
-      }
+      const float distance = near[i];
+      near[count] = distance;
+      ids[count] = ids[i];
+      count += static_cast<std::size_t>(distance <= limit);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (pool.accepts(near[i])) pool.insert(near[i], ids[i]);
     }
     scratch.pending = 0;
     Slot next;
@@ -83,6 +87,25 @@ void Graph::beam(const Query& query, const Layer& layer, Slot start, std::size_t
 }
 
 bool Graph::advance_by_rows(Scratch& scratch) const { return hop(layer(0), scratch); }
+
+// The pool by whole rows, as choosing neighbours needs it.
+void Graph::sharpen(const Layer& layer, Scratch& scratch) const {
+  if (!vectors_.space().is_coarse()) return;
+  const std::size_t found = scratch.pool.size();
+  if (scratch.slots.size() < found) scratch.slots.resize(found);
+  if (scratch.near.size() < found) scratch.near.resize(found);
+  for (std::size_t i = 0; i < found; ++i) {
+    scratch.slots[i] = layer.slot(scratch.pool[i].id);
+    prefetch(vectors_.row(scratch.slots[i]), vectors_.space().stride());
+  }
+  vectors_.distances(scratch.query, scratch.slots.data(), found, scratch.near.data());
+  std::vector<Neighbor>& sharp = scratch.candidates;
+  sharp.clear();
+  for (std::size_t i = 0; i < found; ++i) sharp.push_back({scratch.near[i], scratch.pool[i].id});
+  std::stable_sort(sharp.begin(), sharp.end(),
+                   [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
+  scratch.pool.assign(sharp);
+}
 
 void Graph::search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {
   ef = std::min(ef, rows);

@@ -89,9 +89,9 @@ void Seeds::clear() noexcept {
 Slot Seeds::nearest(const Vectors& vectors, const Query& query, Slot at) const {
   if (nodes_.empty()) return at;
   std::array<float, kMost> far;
-  vectors.distances(query, nodes_.data(), nodes_.size(), far.data());
+  vectors.near(query, nodes_.data(), nodes_.size(), far.data());
   const auto best = std::min_element(far.data(), far.data() + nodes_.size());
-  if (!(*best < vectors.distance(query, at))) return at;
+  if (!(*best < vectors.near(query, at))) return at;
   return nodes_[static_cast<std::size_t>(best - far.data())];
 }
 

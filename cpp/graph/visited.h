@@ -29,6 +29,19 @@ class Visited {
     epochs_[id] = epoch_;
     return first;
   }
+  // Moves those of `ids` that are not marked to the front, marks them and returns how many.
+  std::size_t mark_all(Slot* ids, std::size_t count) noexcept {
+    std::uint8_t* epochs = epochs_.data();
+    const std::uint8_t epoch = epoch_;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Slot id = ids[i];
+      ids[first] = id;
+      first += static_cast<std::size_t>(epochs[id] != epoch);
+      epochs[id] = epoch;
+    }
+    return first;
+  }
   bool has(Slot id) const noexcept { return epochs_[id] == epoch_; }
   std::size_t bytes() const noexcept { return epochs_.size(); }
 

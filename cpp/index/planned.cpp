@@ -199,7 +199,8 @@ bool Index::through(const Query& query, std::size_t width, std::size_t k, const 
   const WidePool& pool = scratch.wide;
   if (!graph_.search_through(query, k, width, size_, nodes, budget, scratch, cost)) return false;
   const std::size_t deep = pool.rank(k);
-  const std::size_t wanted = deep + deep / 3;
+  // Coarse distances mix the ranks near the k-th more.
+  const std::size_t wanted = deep + (space().is_coarse() ? deep : deep / 3);
   if (deep > k && wanted > pool.size()) {
     const std::size_t wider = std::min(width + wanted - pool.size(), live_nodes());
     if (!graph_.search_through(query, k, wider, size_, nodes, budget, scratch, cost)) return false;

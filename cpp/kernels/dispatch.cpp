@@ -32,10 +32,14 @@ void improve(KernelTable& table, const KernelTable& by) {
   for (unsigned bits = 0; bits < 2; ++bits) {
     if (by.estimate[bits] != nullptr) table.estimate[bits] = by.estimate[bits];
   }
+  if (by.planes != nullptr) table.planes = by.planes;
+  if (by.upper != nullptr) table.upper = by.upper;
 }
 
 KernelTable compose_avx512() {
   KernelTable table = with_checksum(kAvx512);
+  table.planes = kAvx2.planes;
+  table.upper = kAvx2.upper;
   [[maybe_unused]] const CpuFeatures& cpu = cpu_features();
 #if defined(ANNX_HAVE_AVX512_VNNI)
   if (cpu.avx512_vnni) improve(table, kAvx512Vnni);

@@ -231,8 +231,65 @@ struct Avx2Edges {
   }
 };
 
+// VPMADDUBSW saturates 255 * 127 * 2 but not 15 * 127 * 4: the halves of a row's codes are
+// multiplied one by one.
+struct Avx2Planes {
+  struct Acc {
+    __m256i upper, lower;
+  };
+  static constexpr std::size_t kStep = 32;
+  static Acc zero() noexcept { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static void upper(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high) noexcept {
+    acc.upper = _mm256_add_epi32(acc.upper, product(load(high), q, i));
+  }
+  static void whole(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
+                    const unsigned char* low) noexcept {
+    upper(acc, q, i, high);
+    acc.lower = _mm256_add_epi32(acc.lower, product(load(low), q, i));
+  }
+  static void upper_tail(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
+                         std::size_t n) noexcept {
+    unsigned char padded[kStep] = {};
+    copy_tail(padded, high, n);
+    upper(acc, q, i, padded);
+  }
+  static void whole_tail(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
+                         const unsigned char* low, std::size_t n) noexcept {
+    unsigned char padded[kStep] = {};
+    copy_tail(padded, low, n);
+    upper_tail(acc, q, i, high, n);
+    acc.lower = _mm256_add_epi32(acc.lower, product(load(padded), q, i));
+  }
+  static __m256i fold_upper(const Acc& a) noexcept { return _mm256_slli_epi32(a.upper, 4); }
+  static __m256i fold_whole(const Acc& a) noexcept {
+    return _mm256_add_epi32(fold_upper(a), a.lower);
+  }
+  static std::int32_t sum(__m256i a) noexcept { return Avx2Byte::sum(a); }
+  static void sum_four(__m256i a, __m256i b, __m256i c, __m256i d, std::int32_t bias,
+                       float* out) noexcept {
+    Avx2Byte::sum_four(a, b, c, d, bias, out);
+  }
+
+ private:
+  static __m256i load(const unsigned char* p) noexcept {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static __m256i load(const std::int8_t* p) noexcept {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static __m256i product(__m256i halves, const Staged& q, std::size_t i) noexcept {
+    const __m256i mask = _mm256_set1_epi8(15);
+    const __m256i even = _mm256_and_si256(halves, mask);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(halves, 4), mask);
+    return _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(even, load(q.even + i)),
+                                              _mm256_maddubs_epi16(odd, load(q.odd + i))),
+                             _mm256_set1_epi16(1));
+  }
+};
+
 }  // namespace
 
-constinit const KernelTable kAvx2 = table<Avx2Float, Avx2Byte, Avx2Bits, Avx2Edges>();
+constinit const KernelTable kAvx2 =
+    with_planes<Avx2Planes>(table<Avx2Float, Avx2Byte, Avx2Bits, Avx2Edges>());
 
 }  // namespace annx::kernels

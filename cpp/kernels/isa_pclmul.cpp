@@ -69,6 +69,6 @@ std::uint32_t crc32(const unsigned char* data, std::size_t size) noexcept {
 
 }  // namespace
 
-constinit const KernelTable kPclmul = {{}, {}, {}, {}, {}, crc32};
+constinit const KernelTable kPclmul = {{}, {}, {}, {}, {}, nullptr, crc32};
 
 }  // namespace annx::kernels

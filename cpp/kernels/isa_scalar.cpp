@@ -134,6 +134,30 @@ struct ScalarEdges {
   }
 };
 
+struct ScalarPlanes {
+  using Acc = std::int32_t;
+  static constexpr std::size_t kStep = 1;
+  static Acc zero() noexcept { return 0; }
+  static void upper(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high) noexcept {
+    acc += q.even[i] * ((*high & 15) << 4) + q.odd[i] * (*high & 240);
+  }
+  static void whole(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
+                    const unsigned char* low) noexcept {
+    upper(acc, q, i, high);
+    acc += q.even[i] * (*low & 15) + q.odd[i] * (*low >> 4);
+  }
+  static void upper_tail(Acc&, const Staged&, std::size_t, const unsigned char*,
+                         std::size_t) noexcept {}
+  static void whole_tail(Acc&, const Staged&, std::size_t, const unsigned char*,
+                         const unsigned char*, std::size_t) noexcept {}
+  static Acc fold_upper(Acc a) noexcept { return a; }
+  static Acc fold_whole(Acc a) noexcept { return a; }
+  static std::int32_t sum(Acc a) noexcept { return a; }
+  static void sum_four(Acc a, Acc b, Acc c, Acc d, std::int32_t bias, float* out) noexcept {
+    ScalarByte::sum_four(a + bias, b + bias, c + bias, d + bias, 0, out);
+  }
+};
+
 // Slicing by 8 (Kounavis and Berry, IEEE Trans. Computers 57, 2008).
 struct CrcTables {
   std::uint32_t at[8][256];
@@ -173,7 +197,8 @@ std::uint32_t crc32(const unsigned char* data, std::size_t size) noexcept {
 }
 
 constexpr KernelTable scalar() noexcept {
-  KernelTable all = table<ScalarFloat, ScalarByte, ScalarBits, ScalarEdges>();
+  KernelTable all =
+      with_planes<ScalarPlanes>(table<ScalarFloat, ScalarByte, ScalarBits, ScalarEdges>());
   all.crc32 = crc32;
   return all;
 }

@@ -54,6 +54,18 @@ using Estimate = std::uint32_t (*)(const EdgeQuery& query, const unsigned char* 
 using Fine = float (*)(const float* query, const std::int8_t* high, const unsigned char* low,
                        std::size_t dim) noexcept;
 
+// Codes in planes: each row is `plane` bytes of the codes' upper halves, and as many of their lower
+// halves from `lower` on. Byte j holds what belongs to dimension 2 j in its lower 4 bits and to 2 j
+// + 1 in its upper; with h and l the halves, a code is 16 h + l - 136, within -127 and 127. The
+// query is such a row. out[i] = sum q * r with r the code, or by the upper half alone 16 h - 128.
+using Planes = void (*)(const unsigned char* query, const unsigned char* base, std::size_t stride,
+                        const std::uint32_t* slots, std::size_t count, std::size_t plane,
+                        std::size_t lower, float* out) noexcept;
+
+// The Walsh-Hadamard transform in place, n a power of 2: sums and differences alone, so that every
+// instruction set gives the same floats.
+using Transform = void (*)(float* x, std::size_t n) noexcept;
+
 // CRC-32 as of zlib: polynomial 0xEDB88320, and all bits inverted before and after.
 using Crc32 = std::uint32_t (*)(const unsigned char* data, std::size_t size) noexcept;
 
@@ -63,7 +75,10 @@ struct KernelTable {
   Kernel hamming;        // differing bits of packed bytes
   Estimate estimate[2];  // by bits of a code - 1
   Fine fine;
+  Transform hadamard;
   Crc32 crc32 = nullptr;
+  Planes planes = nullptr;  // by whole codes
+  Planes upper = nullptr;   // by the upper halves of rows' codes
 };
 
 // Tables of the instruction sets; an entry that an extension file does not improve is null.

@@ -84,16 +84,35 @@ std::uint16_t to_half(float value) noexcept {
   return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13));
 }
 
-double squared_norm(const void* row, std::size_t columns, Codec codec) noexcept {
-  double a = 0, b = 0;
+namespace {
+
+// In as many chains as hide the latency of an addition.
+template <class At>
+double sum_squares(std::size_t count, const At& at) noexcept {
+  constexpr std::size_t kChains = 8;
+  double sums[kChains] = {};
   std::size_t i = 0;
-  for (; i + 2 <= columns; i += 2) {
-    const double x = element(row, i, codec), y = element(row, i + 1, codec);
-    a += x * x;
-    b += y * y;
+  for (; i + kChains <= count; i += kChains) {
+    for (std::size_t c = 0; c < kChains; ++c) {
+      const double x = at(i + c);
+      sums[c] += x * x;
+    }
   }
-  if (i < columns) a += element(row, i, codec) * element(row, i, codec);
-  return a + b;
+  for (std::size_t c = 0; i + c < count; ++c) {
+    const double x = at(i + c);
+    sums[c] += x * x;
+  }
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+}  // namespace
+
+double squared_norm(const void* row, std::size_t columns, Codec codec) noexcept {
+  if (codec == Codec::kF32) {
+    const auto* x = static_cast<const float*>(row);
+    return sum_squares(columns, [=](std::size_t i) noexcept { return double{x[i]}; });
+  }
+  return sum_squares(columns, [=](std::size_t i) noexcept { return element(row, i, codec); });
 }
 
 std::optional<Defect> find_defect(const void* row, std::size_t columns, Codec codec,

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include "kernels/dispatch.h"
+
 namespace annx {
 namespace {
 
@@ -13,34 +15,13 @@ std::uint64_t next(std::uint64_t& state) noexcept {
   return x ^ (x >> 31);
 }
 
-void hadamard(float* x, std::size_t n) noexcept {
-  std::size_t half = 1;
-  if (n >= 4) {  // the two narrowest steps together
-    for (std::size_t i = 0; i < n; i += 4) {
-      const float a = x[i] + x[i + 1], b = x[i] - x[i + 1];
-      const float c = x[i + 2] + x[i + 3], d = x[i + 2] - x[i + 3];
-      x[i] = a + c;
-      x[i + 1] = b + d;
-      x[i + 2] = a - c;
-      x[i + 3] = b - d;
-    }
-    half = 4;
-  }
-  for (; half < n; half *= 2) {
-    for (std::size_t i = 0; i < n; i += 2 * half) {
-      for (std::size_t j = i; j < i + half; ++j) {
-        const float a = x[j], b = x[j + half];
-        x[j] = a + b;
-        x[j + half] = a - b;
-      }
-    }
-  }
-}
-
 }  // namespace
 
 Rotation::Rotation(std::size_t dim, std::uint64_t seed)
-    : dim_(dim), window_(std::bit_floor(dim)), signs_(kRounds * dim) {
+    : dim_(dim),
+      window_(std::bit_floor(dim)),
+      signs_(kRounds * dim),
+      hadamard_(kernels::selected_table().hadamard) {
   const float inverse = 1 / std::sqrt(static_cast<float>(window_));
   for (std::size_t round = 0; round < kRounds; ++round) {
     const std::size_t from = start(round);
@@ -56,7 +37,7 @@ void Rotation::apply(float* x) const noexcept {
   for (std::size_t round = 0; round < kRounds; ++round) {
     const float* signs = signs_.data() + round * dim_;
     for (std::size_t i = 0; i < dim_; ++i) x[i] *= signs[i];
-    hadamard(x + start(round), window_);
+    hadamard_(x + start(round), window_);
   }
 }
 
@@ -64,7 +45,7 @@ void Rotation::apply(float* x) const noexcept {
 void Rotation::invert(float* x) const noexcept {
   for (std::size_t round = kRounds; round-- > 0;) {
     const float* signs = signs_.data() + round * dim_;
-    hadamard(x + start(round), window_);
+    hadamard_(x + start(round), window_);
     for (std::size_t i = 0; i < dim_; ++i) x[i] *= signs[i];
   }
 }

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/table.h"
+
 namespace annx {
 
 class Rotation {
@@ -28,6 +30,7 @@ class Rotation {
   std::size_t dim_;
   std::size_t window_;
   std::vector<float> signs_;  // kRounds x dim, with the window's 1 / sqrt folded in
+  kernels::Transform hadamard_;
 };
 
 }  // namespace annx

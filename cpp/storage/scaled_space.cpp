@@ -1,215 +1,234 @@
-// Vectors of float32 rotated and rounded to 8 bits, each with a scale of its own:
-//
-//   [int8 x columns, zeros up to a multiple of 4][float length][float scale]
-//
-// or to 10 bits, in the same place the code's upper 8, rounded, and before the factors what is
-// left, -2 to 1 plus 2, as 2 bits a column, 4 bytes for each 16 columns. A quarter of a step then
-// counts as a step of the whole.
-//
-// With q' and x' the codes and s the step of a code, every metric is
-//   offset(q) + offset(x) - scale(q) scale(x) q'.x'
-//   l2: length and offset |x|^2, scale sqrt(2) s;
-//   ip, cosine: offset 1/2, scale s, length |x|, which only decoding needs.
-// Rounding is uniform within half a step of each coordinate, so that the error of a dot product
-// has the variance (|q|^2 s_x^2 + |x|^2 s_q^2) / 12.
+#include "storage/scaled_space.h"
+
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "kernels/dispatch.h"
 #include "storage/elements.h"
-#include "storage/rotation.h"
-#include "storage/space.h"
 
 namespace annx {
 namespace {
 
-class ScaledSpace : public Space {
- public:
-  ScaledSpace(std::size_t dim, Metric metric, std::uint64_t seed, bool more)
-      : Space(metric, dim, dim * sizeof(float),
-              (dim + 3) / 4 * 4 + (more ? low_bytes(dim) : 0) + sizeof(Factors), false),
-        more_(more),
-        rotation_(dim, seed),
-        kernel_(kernels::selected_table().dot[kernels::kI8]),
-        fine_(kernels::selected_table().fine) {}
+constexpr float kRoot2 = 1.41421356F;
 
-  float encode(const void* input, std::byte* stored) const override {
-    std::vector<float> rotated(columns());
-    return encode(static_cast<const float*>(input), rotated.data(), stored);
-  }
+// Magic-number rounding to nearest even: vectorises without SSE4.1.
+std::int32_t round(float x) noexcept {
+  const float shifted = x + 0x1.8p23F;
+  std::int32_t bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  return bits - 0x4b400000;
+}
 
-  void decode(const std::byte* stored, float, void* input) const noexcept override {
-    const Factors f = factors(stored);
-    auto* x = static_cast<float*>(input);
-    expand(stored, step_of(f) * (metric() == Metric::kCosine ? f.length : 1.0F), x);
-    rotation_.invert(x);
-  }
-
-  // What distances() reads: without the lower bits.
-  void unpack(const std::byte* stored, float* x) const noexcept override {
-    const float step = step_of(factors(stored));
-    const auto* high = reinterpret_cast<const std::int8_t*>(stored);
-    for (std::size_t i = 0; i < columns(); ++i) x[i] = step * static_cast<float>(high[i]);
-  }
-  void unpack(const Query& query, float* x) const noexcept override {
-    unpack(static_cast<const std::byte*>(query.data), x);
-  }
-  bool is_rotated() const noexcept override { return true; }
-
-  std::size_t work_bytes() const noexcept override { return stride() + input_bytes(); }
-
-  Query prepare(const void* input, std::byte* work) const noexcept override {
-    auto* rotated = reinterpret_cast<float*>(work + stride());
-    encode(static_cast<const float*>(input), rotated, work);
-    return from_stored(work);
-  }
-
-  Query from_stored(const std::byte* stored) const noexcept override {
-    const Factors f = factors(stored);
-    return {stored, offset(f), f.scale};
-  }
-
-  float error(const Query& query, const std::byte* stored) const noexcept override {
-    const Factors f = factors(stored);
-    if (metric() == Metric::kL2) {
-      return std::sqrt((query.offset * f.scale * f.scale + f.length * query.scale * query.scale) /
-                       6);
+// Largest magnitude, in as many chains as the compiler may keep in vectors.
+float largest_of(const float* x, std::size_t count) noexcept {
+  constexpr std::size_t kChains = 16;
+  float most[kChains] = {};
+  std::size_t i = 0;
+  for (; i + kChains <= count; i += kChains) {
+    for (std::size_t c = 0; c < kChains; ++c) {
+      const float magnitude = std::abs(x[i + c]);
+      most[c] = most[c] < magnitude ? magnitude : most[c];
     }
-    // |x| is not stored: a rotated vector's largest coordinate, 127 steps, is some 3.5 times its
-    // root mean square.
-    return query.scale * f.scale * 36 * std::sqrt(static_cast<float>(columns()) / 6);
   }
+  for (; i < count; ++i) most[0] = std::max(most[0], std::abs(x[i]));
+  return *std::max_element(most, most + kChains);
+}
+
+}  // namespace
+
+ScaledSpace::ScaledSpace(std::size_t dim, Metric metric, std::uint64_t seed, const Layout& layout)
+    : Space(metric, dim, dim * sizeof(float), layout.stride, false),
+      layout_(layout),
+      rotation_(dim, seed),
+      fine_(kernels::selected_table().fine) {}
+
+float ScaledSpace::encode(const void* input, std::byte* stored) const {
+  std::vector<float> rotated(columns());
+  std::vector<std::int8_t> codes(columns());
+  encode(static_cast<const float*>(input), rotated.data(), codes.data(), true, stored);
+  return 1;
+}
+
+// A query needs no `lower` bits: what reads those of rows takes it as it came.
+void ScaledSpace::encode(const float* input, float* rotated, std::int8_t* codes, bool lower,
+                         std::byte* stored) const noexcept {
+  const double square = squared_norm(input, columns(), Codec::kF32);
+  const double norm = std::sqrt(square);
+  const double unit = metric() == Metric::kCosine ? 1 / norm : 1.0;
+  for (std::size_t i = 0; i < columns(); ++i) rotated[i] = static_cast<float>(input[i] * unit);
+  rotation_.apply(rotated);
+  const float largest = largest_of(rotated, columns());
+  // Beneath 2^-119 the inverse of a step overflows; such a row is stored as zeros.
+  const float step = largest > 0x1p-119F ? largest / static_cast<float>(layout_.top) : 1.0F;
+  std::memset(stored, 0, stride());
+  if (layout_.more) {
+    const float inverse = 4 / step;
+    for (std::size_t i = 0; i < columns(); ++i) {
+      codes[i] = static_cast<std::int8_t>((round(rotated[i] * inverse) + 2) >> 2);
+    }
+    auto* low = reinterpret_cast<unsigned char*>(stored + layout_.low);
+    for (std::size_t i = 0; lower && i < columns(); ++i) {
+      const int rest = round(rotated[i] * inverse) + 2 - 4 * codes[i];
+      low[i / 4] |= static_cast<unsigned char>(rest << (i % 4 * 2));
+    }
+  } else {
+    const float inverse = 1 / step;
+    for (std::size_t i = 0; i < columns(); ++i) {
+      codes[i] = static_cast<std::int8_t>(round(rotated[i] * inverse));
+    }
+  }
+  pack(codes, stored);
+  const bool l2 = metric() == Metric::kL2;
+  const Factors f{static_cast<float>(l2 ? square : norm), l2 ? step * kRoot2 : step};
+  std::memcpy(stored + layout_.factors, &f, sizeof f);
+}
+
+void ScaledSpace::decode(const std::byte* stored, float, void* input) const noexcept {
+  const Factors f = factors(stored);
+  auto* x = static_cast<float*>(input);
+  expand(stored, step_of(f) * (metric() == Metric::kCosine ? f.length : 1.0F), layout_.more, x);
+  rotation_.invert(x);
+}
+
+void ScaledSpace::unpack(const std::byte* stored, float* x) const noexcept {
+  expand(stored, step_of(factors(stored)), false, x);
+}
+
+void ScaledSpace::unpack(const Query& query, float* x) const noexcept {
+  unpack(static_cast<const std::byte*>(query.data), x);
+}
+
+std::size_t ScaledSpace::work_bytes() const noexcept {
+  return stride() + input_bytes() + columns();
+}
+
+Query ScaledSpace::prepare(const void* input, std::byte* work) const noexcept {
+  auto* rotated = reinterpret_cast<float*>(work + stride());
+  auto* codes = reinterpret_cast<std::int8_t*>(work + stride() + input_bytes());
+  encode(static_cast<const float*>(input), rotated, codes, false, work);
+  return from_stored(work);
+}
+
+Query ScaledSpace::from_stored(const std::byte* stored) const noexcept {
+  const Factors f = factors(stored);
+  return {stored, offset(f), f.scale};
+}
+
+float ScaledSpace::error(const Query& query, const std::byte* stored) const noexcept {
+  const Factors f = factors(stored);
+  const float step = coarseness() * f.scale;
+  if (metric() == Metric::kL2) {
+    return std::sqrt((query.offset * step * step + f.length * query.scale * query.scale) / 6);
+  }
+  double ours = 1, theirs = 1;
+  if (metric() == Metric::kInnerProduct) {
+    ours = factors(static_cast<const std::byte*>(query.data)).length;
+    theirs = f.length;
+  }
+  return static_cast<float>(std::hypot(ours * step, theirs * query.scale) / std::sqrt(12.0));
+}
+
+void ScaledSpace::finish(const Query& query, const std::byte* base, std::size_t pitch,
+                         const Slot* slots, std::size_t count, float* out) const noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t slot = slots != nullptr ? slots[i] : i;
+    const Factors f = factors(base + slot * pitch);
+    out[i] = positive(query.offset + offset(f) - query.scale * f.scale * out[i]);
+  }
+}
+
+void ScaledSpace::sharper(const Query& query, const std::byte* base, std::size_t pitch,
+                          const Slot* slots, std::size_t count, float* out) const noexcept {
+  if (!layout_.more) {
+    distances(query, base, pitch, slots, count, out);
+    return;
+  }
+  const auto* rotated =
+      reinterpret_cast<const float*>(static_cast<const std::byte*>(query.data) + stride());
+  const float twice = metric() == Metric::kL2 ? kRoot2 : 1.0F;
+  alignas(64) std::int8_t room[kPiece];
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::byte* stored = base + (slots != nullptr ? slots[i] : i) * pitch;
+    const auto* low = reinterpret_cast<const unsigned char*>(stored + layout_.low);
+    const Factors f = factors(stored);
+    float dot = 0;
+    for (std::size_t from = 0; from < columns(); from += kPiece) {
+      const std::size_t piece = std::min(kPiece, columns() - from);
+      dot += fine_(rotated + from, codes(stored, from, piece, room), low + from / 4, piece);
+    }
+    out[i] = positive(query.offset + offset(f) - twice * f.scale / 4 * dot);
+  }
+}
+
+float ScaledSpace::step_of(const Factors& f) const noexcept {
+  return metric() == Metric::kL2 ? f.scale / kRoot2 : f.scale;
+}
+
+float ScaledSpace::offset(const Factors& f) const noexcept {
+  return metric() == Metric::kL2 ? f.length : 0.5F;
+}
+
+// Rounding may take a small squared distance below 0.
+float ScaledSpace::positive(float distance) const noexcept {
+  return metric() == Metric::kL2 && distance < 0 ? 0 : distance;
+}
+
+void ScaledSpace::expand(const std::byte* stored, float step, bool whole, float* x) const noexcept {
+  alignas(64) std::int8_t room[kPiece];
+  const auto* low = reinterpret_cast<const unsigned char*>(stored + layout_.low);
+  for (std::size_t from = 0; from < columns(); from += kPiece) {
+    const std::size_t count = std::min(kPiece, columns() - from);
+    const std::int8_t* high = codes(stored, from, count, room);
+    for (std::size_t i = 0; i < count; ++i) x[from + i] = static_cast<float>(high[i]);
+    if (!whole) continue;
+    for (std::size_t i = 0; i < count; ++i) {
+      const int lower = (low[(from + i) / 4] >> (i % 4 * 2) & 3) - 2;
+      x[from + i] = x[from + i] * 4 + static_cast<float>(lower);
+    }
+  }
+  const float factor = whole ? step / 4 : step;
+  for (std::size_t i = 0; i < columns(); ++i) x[i] *= factor;
+}
+
+namespace {
+
+// [int8 x columns, zeros up to a multiple of 4][lower bits, of 10][float length][float scale]
+class FlatSpace final : public ScaledSpace {
+ public:
+  FlatSpace(std::size_t dim, Metric metric, std::uint64_t seed, bool more)
+      : ScaledSpace(dim, metric, seed, layout(dim, more)),
+        kernel_(kernels::selected_table().dot[kernels::kI8]) {}
 
   void distances(const Query& query, const std::byte* base, std::size_t pitch, const Slot* slots,
                  std::size_t count, float* out) const noexcept override {
     kernel_.many(query.data, reinterpret_cast<const unsigned char*>(base), pitch, slots, count,
                  columns(), out);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t slot = slots != nullptr ? slots[i] : i;
-      const Factors f = factors(base + slot * pitch);
-      out[i] = positive(query.offset + offset(f) - query.scale * f.scale * out[i]);
-    }
-  }
-
-  bool has_more() const noexcept override { return more_; }
-
-  // The query as it came, not its codes.
-  void sharper(const Query& query, const std::byte* base, std::size_t pitch, const Slot* slots,
-               std::size_t count, float* out) const noexcept override {
-    if (!more_) {
-      distances(query, base, pitch, slots, count, out);
-      return;
-    }
-    const auto* rotated =
-        reinterpret_cast<const float*>(static_cast<const std::byte*>(query.data) + stride());
-    const float twice = metric() == Metric::kL2 ? kRoot2 : 1.0F;
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::byte* stored = base + (slots != nullptr ? slots[i] : i) * pitch;
-      const Factors f = factors(stored);
-      const float dot =
-          fine_(rotated, reinterpret_cast<const std::int8_t*>(stored), low_of(stored), columns());
-      out[i] = positive(query.offset + offset(f) - twice * f.scale / 4 * dot);
-    }
+    finish(query, base, pitch, slots, count, out);
   }
 
  private:
-  struct Factors {
-    float length;
-    float scale;
-  };
-  static constexpr float kRoot2 = 1.41421356F;
-
-  static constexpr std::size_t low_bytes(std::size_t dim) { return (dim + 15) / 16 * 4; }
-
-  const unsigned char* low_of(const std::byte* stored) const noexcept {
-    return reinterpret_cast<const unsigned char*>(stored + (columns() + 3) / 4 * 4);
+  static Layout layout(std::size_t dim, bool more) {
+    const std::size_t low = (dim + 3) / 4 * 4;
+    const std::size_t factors = low + (more ? low_bytes(dim) : 0);
+    return {factors + sizeof(Factors), factors, low, more, 127};
+  }
+  void pack(const std::int8_t* codes, std::byte* stored) const noexcept override {
+    std::memcpy(stored, codes, columns());
+  }
+  const std::int8_t* codes(const std::byte* stored, std::size_t from, std::size_t,
+                           std::int8_t*) const noexcept override {
+    return reinterpret_cast<const std::int8_t*>(stored) + from;
   }
 
-  float step_of(const Factors& f) const noexcept {
-    return metric() == Metric::kL2 ? f.scale / kRoot2 : f.scale;
-  }
-
-  void expand(const std::byte* stored, float step, float* x) const noexcept {
-    const auto* high = reinterpret_cast<const std::int8_t*>(stored);
-    if (!more_) {
-      for (std::size_t i = 0; i < columns(); ++i) x[i] = step * static_cast<float>(high[i]);
-      return;
-    }
-    const unsigned char* low = low_of(stored);
-    for (std::size_t i = 0; i < columns(); ++i) {
-      const int code = 4 * high[i] + (low[i / 4] >> (i % 4 * 2) & 3) - 2;
-      x[i] = step / 4 * static_cast<float>(code);
-    }
-  }
-
-  // Rounding may take a small squared distance below 0.
-  float positive(float distance) const noexcept {
-    return metric() == Metric::kL2 && distance < 0 ? 0 : distance;
-  }
-
-  float offset(const Factors& f) const noexcept {
-    return metric() == Metric::kL2 ? f.length : 0.5F;
-  }
-
-  Factors factors(const std::byte* stored) const noexcept {
-    Factors f;
-    std::memcpy(&f, stored + stride() - sizeof f, sizeof f);
-    return f;
-  }
-
-  float encode(const float* input, float* rotated, std::byte* stored) const noexcept {
-    const double square = squared_norm(input, columns(), Codec::kF32);
-    const double norm = std::sqrt(square);
-    const double unit = metric() == Metric::kCosine ? 1 / norm : 1.0;
-    for (std::size_t i = 0; i < columns(); ++i) rotated[i] = static_cast<float>(input[i] * unit);
-    rotation_.apply(rotated);
-    float largest = 0;
-    for (std::size_t i = 0; i < columns(); ++i) largest = std::max(largest, std::abs(rotated[i]));
-    // Beneath 2^-119 the inverse of a step overflows; such a row is stored as zeros.
-    const float step = largest > 0x1p-119F ? largest / 127 : 1.0F;
-    std::memset(stored, 0, stride());
-    auto* high = reinterpret_cast<std::int8_t*>(stored);
-    if (more_) {
-      auto* low = reinterpret_cast<unsigned char*>(stored + (columns() + 3) / 4 * 4);
-      const float inverse = 4 / step;
-      for (std::size_t i = 0; i < columns(); ++i) {
-        const int code = round(rotated[i] * inverse);
-        high[i] = static_cast<std::int8_t>((code + 2) >> 2);
-        low[i / 4] |= static_cast<unsigned char>(((code + 2) & 3) << (i % 4 * 2));
-      }
-    } else {
-      const float inverse = 1 / step;
-      for (std::size_t i = 0; i < columns(); ++i) {
-        high[i] = static_cast<std::int8_t>(round(rotated[i] * inverse));
-      }
-    }
-    const bool l2 = metric() == Metric::kL2;
-    const Factors f{static_cast<float>(l2 ? square : norm), l2 ? step * kRoot2 : step};
-    std::memcpy(stored + stride() - sizeof f, &f, sizeof f);
-    return 1;
-  }
-
-  // Magic-number rounding to nearest even: vectorises without SSE4.1.
-  static std::int32_t round(float x) noexcept {
-    const float shifted = x + 0x1.8p23F;
-    std::int32_t bits;
-    std::memcpy(&bits, &shifted, sizeof bits);
-    return bits - 0x4b400000;
-  }
-
-  bool more_;
-  Rotation rotation_;
   kernels::Kernel kernel_;
-  kernels::Fine fine_;
 };
 
 }  // namespace
 
 std::unique_ptr<const Space> make_scaled_space(std::size_t dim, Metric metric, std::uint64_t seed,
                                                bool more) {
-  return std::make_unique<ScaledSpace>(dim, metric, seed, more);
+  return std::make_unique<FlatSpace>(dim, metric, seed, more);
 }
 
 }  // namespace annx

@@ -44,12 +44,21 @@ class Space {
   virtual Query prepare(const void* input, std::byte* work) const noexcept = 0;
   virtual Query from_stored(const std::byte* stored) const noexcept = 0;
 
-  // Standard deviation of the distance to a stored row; 0 where distances are exact.
+  // A walk over the graph may compare by the first bytes of each row alone; see near().
+  virtual std::size_t near_bytes() const noexcept { return stride_; }
+  virtual bool is_coarse() const noexcept { return false; }
+  // Standard deviation of what near() gives; 0 where that is exact.
   virtual float error(const Query&, const std::byte*) const noexcept { return 0; }
 
   // Distances of rows base + slots[i] * pitch, or of `count` rows in sequence if `slots` is null.
   virtual void distances(const Query& query, const std::byte* base, std::size_t pitch,
                          const Slot* slots, std::size_t count, float* out) const noexcept = 0;
+
+  // The same as a walk compares them.
+  virtual void near(const Query& query, const std::byte* base, std::size_t pitch, const Slot* slots,
+                    std::size_t count, float* out) const noexcept {
+    distances(query, base, pitch, slots, count, out);
+  }
 
   // Rows hold more than distances() reads, and sharper() reads all of it.
   virtual bool has_more() const noexcept { return false; }
@@ -90,6 +99,9 @@ std::unique_ptr<const Space> make_plain_space(std::size_t dim, Metric metric, Co
 // float32 in, rotated and rounded to 8 bits with a scale per vector; with `more`, to 10 bits, of
 // which distances() reads 8.
 std::unique_ptr<const Space> make_scaled_space(std::size_t dim, Metric metric, std::uint64_t seed,
+                                               bool more);
+// The same, with the upper 4 bits of all codes first in a row, by which near() compares.
+std::unique_ptr<const Space> make_planes_space(std::size_t dim, Metric metric, std::uint64_t seed,
                                                bool more);
 
 }  // namespace annx

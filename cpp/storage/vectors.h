@@ -94,6 +94,17 @@ class Vectors {
     space_->distances(query, row(slot), pitch_, nullptr, 1, &out);
     return out;
   }
+  // The same as a walk compares, by near_bytes() of each row.
+  void near(const Query& query, const Slot* slots, std::size_t count, float* out) const {
+    touch(slots, count);
+    space_->near(query, base(), pitch_, slots, count, out);
+  }
+  float near(const Query& query, Slot slot) const {
+    touch(slot);
+    float out;
+    space_->near(query, row(slot), pitch_, nullptr, 1, &out);
+    return out;
+  }
 
  private:
   void verify(const Slot* slots, std::size_t count) const {

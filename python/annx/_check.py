@@ -35,6 +35,8 @@ _BLOCK = 1 << 18
 _NORM_TOLERANCE = 1e-3
 #: Squares beneath this lose digits in float32 and say nothing about the norm.
 _TINY_SQUARE = 1e-30
+#: What stands for 0 in the two planes of sq4 together; no code is 0 to 16 there.
+_SQ4_ZERO = 136
 #: Beneath a quarter of float32's range for |row|^2 no distance overflows. The sum may err a little.
 _LARGEST_SQUARE = float(np.finfo(np.float32).max) / 4 * (1 + _NORM_TOLERANCE)
 
@@ -256,19 +258,37 @@ def _check_unit(
     _refuse(wrong, first, part, "its norm and its elements disagree")
 
 
+def _parts(
+    config: Config, block: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Codes of 8 bits with those past the end, factors, and the bytes of the lower bits."""
+    if config.codec != "sq4":
+        padded = (config.dim + 3) // 4 * 4
+        codes = block[:, :padded].view(np.int8).astype(np.float32)
+        return codes, block[:, -8:], block[:, padded:-8]
+    high, factors, low, lower = np.split(block, np.cumsum([config.plane, 8, config.plane]), axis=1)
+    halves = np.array([0, 4], np.uint8)
+    codes = (high[:, :, None] >> halves & 15) * np.float32(16) + (low[:, :, None] >> halves & 15)
+    return codes.reshape(len(block), -1) - _SQ4_ZERO, factors, lower
+
+
 def _check_codes(config: Config, rows: NDArray[np.uint8], free: NDArray[np.bool_]) -> None:
-    padded = (config.dim + 3) // 4 * 4
     for first, block in _blocks(rows):
         used = ~free[first : first + len(block)]
         _refuse((block != 0) & ~used[:, None], first, "row", "a free slot is not zero")
-        _refuse(block[:, config.dim : padded] != 0, first, "row", "padding is not zero")
-        factors = np.ascontiguousarray(block[:, -8:]).view(np.float32).astype(np.float64)
+        values, bytes_of_factors, lower = _parts(config, block)
+        past_end = values[:, config.dim :] != 0
+        _refuse(past_end & used[:, None], first, "row", "padding is not zero")
+        factors = np.ascontiguousarray(bytes_of_factors).view(np.float32).astype(np.float64)
         lengths, steps = factors.T
         fine = np.isfinite(factors).all(axis=1) & (lengths >= 0) & (steps > 0)
         _refuse(~fine & used, first, "row", "length or step is not finite and positive")
-        values = block[:, : config.dim].view(np.int8).astype(np.float32)
-        if config.codec == "sq10":
-            low = (block[:, padded:-8, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3
+        values = values[:, : config.dim]
+        if config.codec == "sq4":
+            outside = (values <= -_SQ4_ZERO + 16) & used[:, None]
+            _refuse(outside, first, "row", "a code is out of range")
+        if lower.shape[1]:
+            low = (lower[:, :, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3
             low = low.reshape(len(block), -1)
             _refuse(low[:, config.dim :] != 0, first, "row", "padding is not zero")
             values += (low[:, : config.dim].astype(np.float32) - 2) / 4

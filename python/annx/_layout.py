@@ -37,7 +37,7 @@ REMOVED = 1
 
 # A name's place here is its number in the file.
 _METRICS = ("l2", "ip", "cosine", "hamming")
-_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1", "sq8", "sq10")
+_CODECS = ("f32", "f16", "bf16", "i8", "u8", "b1", "sq8", "sq10", "sq4")
 _KEEPS = ("", "f16", "f32")
 _PRESETS = (None, "auto", "compact", "turbo")
 _WISHES = ("auto", "f16", "f32", "none")
@@ -254,7 +254,7 @@ def _parameters(fields: tuple[Any, ...]) -> tuple[Config, int, int, int]:
         name = _CODECS[codec]
         _validate.pair(name, _METRICS[metric], dim)
         if keep and name not in SCALED:
-            raise FormatError(f"keep goes with codecs sq8 and sq10 alone, got {name}")
+            raise FormatError(f"keep goes with codecs sq8, sq10 and sq4 alone, got {name}")
         if edge_bits > 2 or (edge_bits and name not in EDGE_CODECS):
             raise FormatError(f"unknown edge bits {edge_bits} with codec {name}")
         if wide and name not in ("i8", "u8"):

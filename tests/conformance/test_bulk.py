@@ -15,10 +15,10 @@ MANY = 6000
 
 
 def some(rng, metric="l2", twins=False):
-    x, centres = clustered(rng, MANY, 16)
+    x, centres = clustered(rng, MANY, 24)
     if twins:
         x[1000:1500] = x[0]
-    queries = centres[rng.integers(len(centres), size=100)] + 0.3 * vectors(rng, 100, 16, "f32")
+    queries = centres[rng.integers(len(centres), size=100)] + 0.3 * vectors(rng, 100, 24, "f32")
     return x, queries, truth_of(queries, x, metric, 10)
 
 
@@ -28,6 +28,8 @@ def some(rng, metric="l2", twins=False):
         ("f32", "l2"),
         ("f32", "ip"),
         ("sq8", "cosine"),
+        ("sq4", "cosine"),
+        ("sq4", "ip"),
         ("u8", "l2"),
         ("turbo", "l2"),
         ("turbo", "cosine"),
@@ -38,7 +40,7 @@ def test_graph_and_recall(engine, codec, metric, rng):
     if codec == "u8":
         x, queries = (np.clip(np.rint(rows * 20 + 128), 0, 255) for rows in (x, queries))
         truth = truth_of(queries, x, metric, 10)
-    index = annx.Index(16, metric, codec=codec)
+    index = annx.Index(24, metric, codec=codec)
     assert np.array_equal(index.add(x), np.arange(MANY))
     check_graph(index)
     levels = index.info()["levels"]
@@ -52,7 +54,7 @@ def test_graph_and_recall(engine, codec, metric, rng):
 
 def test_as_good_as_row_by_row_and_after(engine, rng):
     x, queries, truth = some(rng, twins=True)
-    index = annx.Index(16, codec="f32")
+    index = annx.Index(24, codec="f32")
     index.add(x[:5500])
     for first in range(5500, MANY, 100):
         index.add(x[first : first + 100])
@@ -65,12 +67,12 @@ def test_as_good_as_row_by_row_and_after(engine, rng):
     assert not equal.distances.any()
 
 
-@pytest.mark.parametrize("codec", ["f32", "sq8"])
+@pytest.mark.parametrize("codec", ["f32", "sq8", "sq4"])
 def test_any_number_of_threads_gives_the_same_bytes(engine, codec, rng):
     x, *_ = some(rng, twins=True)
     results = set()
     for threads in (1, 2, 3):
-        index = annx.Index(16, codec=codec, M=8, ef_construction=40)
+        index = annx.Index(24, codec=codec, M=8, ef_construction=40)
         index.add(x, num_threads=threads)
         results.add(index.to_bytes())
     assert len(results) == 1
@@ -79,7 +81,7 @@ def test_any_number_of_threads_gives_the_same_bytes(engine, codec, rng):
 def test_labels_of_ones_own(engine, rng):
     x, *_ = some(rng)
     labels = rng.permutation(10**9 + np.arange(MANY) * 977)
-    index = annx.Index(16, codec="f32", M=8, ef_construction=40)
+    index = annx.Index(24, codec="f32", M=8, ef_construction=40)
     index.add(x, labels)
     assert np.array_equal(index.labels, labels)
     assert np.array_equal(index.get(labels[::7]), x[::7])
@@ -142,7 +144,7 @@ def test_the_narrowest_graph_is_built_quickly(engine, piece, rng):
     check_graph(index)
 
 
-@pytest.mark.parametrize("codec", ["f32", "f16", "sq8", "turbo"])
+@pytest.mark.parametrize("codec", ["f32", "f16", "sq8", "sq4", "turbo"])
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
 def test_rows_full_of_ties_give_no_link_twice(engine, codec, metric, rng):
     """A pair's distance depends by a rounding on which rows it is computed with."""

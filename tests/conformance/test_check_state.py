@@ -21,6 +21,9 @@ SHAPES = [
     ("ip", {"codec": "sq10", "keep_vectors": "f32"}),
     ("l2", {"codec": "sq10", "keep_vectors": "none"}),
     ("cosine", {"codec": "sq10", "keep_vectors": "none"}),
+    ("l2", {"codec": "sq4", "keep_vectors": "none"}),
+    ("ip", {"codec": "sq4", "keep_vectors": "f16"}),
+    ("cosine", {"codec": "sq4", "keep_vectors": "f32"}),
 ]  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from data import vectors
 import annx
 from annx._choose import PRESETS
 
-#: Rows by name, of 40 elements but for "narrow" and "wide".
+#: Rows by name, of 40 elements but for "low", "narrow" and those with "wide" in it.
 ROWS = {
     "bytes": lambda rng: rng.integers(0, 256, (200, 40)).astype(np.float32),
     "signed": lambda rng: rng.integers(-128, 128, (200, 40)).astype(np.float32),
     "floats": lambda rng: vectors(rng, 200, 40, "f32"),
+    "low": lambda rng: vectors(rng, 200, 23, "f32"),
     "narrow": lambda rng: vectors(rng, 200, 31, "f32"),
+    "wide bytes": lambda rng: rng.integers(0, 256, (200, 513)).astype(np.float32),
     "wide": lambda rng: vectors(rng, 200, 513, "f32"),
     "far off": lambda rng: vectors(rng, 200, 40, "f32") + np.float32(50),
     "tiny": lambda rng: vectors(rng, 200, 40, "f32") * np.float32(1e-6),
@@ -40,15 +42,21 @@ CHOICES = [
     ("auto", "f32", "far off", ("f32", "", False, 0)),
     ("auto", "none", "bytes", ("u8", "", True, 0)),
     ("auto", "none", "floats", ("sq10", "", False, 0)),
+    ("auto", "none", "wide", ("sq10", "", False, 0)),
+    ("auto", "auto", "wide", ("sq8", "f16", False, 0)),
     ("compact", "auto", "bytes", ("u8", "", True, 0)),
     ("compact", "auto", "floats", ("sq10", "", False, 0)),
     ("compact", "auto", "narrow", ("sq10", "", False, 0)),
+    ("compact", "auto", "wide", ("sq10", "", False, 0)),
+    ("compact", "f32", "wide", ("sq8", "f32", False, 0)),
     ("compact", "auto", "far off", ("f32", "", False, 0)),
     ("compact", "f16", "floats", ("sq8", "f16", False, 0)),
     ("turbo", "auto", "bytes", ("u8", "", True, 2)),
     ("turbo", "auto", "signed", ("i8", "", True, 2)),
     ("turbo", "auto", "floats", ("sq10", "", False, 2)),
     ("turbo", "auto", "narrow", ("sq10", "", False, 2)),
+    ("turbo", "auto", "low", ("f32", "", False, 0)),
+    ("turbo", "none", "low", ("sq10", "", False, 0)),
     ("turbo", "auto", "wide", ("sq10", "", False, 1)),
     ("turbo", "none", "floats", ("sq10", "", False, 2)),
     ("turbo", "f16", "floats", ("sq8", "f16", False, 2)),
@@ -59,6 +67,10 @@ CHOICES = [
     ("sq8", "f32", "narrow", ("sq8", "f32", False, 0)),
     ("sq10", "auto", "floats", ("sq10", "", False, 0)),
     ("sq10", "f16", "floats", ("sq10", "f16", False, 0)),
+    ("sq4", "auto", "bytes", ("sq4", "f16", False, 0)),
+    ("sq4", "f16", "floats", ("sq4", "f16", False, 0)),
+    ("sq4", "none", "tiny", ("sq4", "", False, 0)),
+    ("sq4", "f32", "narrow", ("sq4", "f32", False, 0)),
     ("f32", "auto", "bytes", ("f32", "", False, 0)),
 ]
 
@@ -101,14 +113,16 @@ def test_any_number_type_may_come_first(backend, rng):
         ("auto", "floats", "tiny", ("sq8", "f32", False, 0)),
         ("sq8", "floats", "huge", ("sq8", "f32", False, 0)),
         ("compact", "bytes", "floats", ("sq10", "", False, 0)),
+        ("compact", "wide bytes", "wide", ("sq10", "", False, 0)),
         ("turbo", "bytes", "floats", ("sq10", "", False, 2)),
+        ("turbo", "wide bytes", "wide", ("sq10", "", False, 1)),
         ("turbo", "signed", "huge", ("sq10", "", False, 2)),
     ],
 )
 def test_rows_that_do_not_fit_change_the_codec(backend, codec, first, later, want, metric, rng):
     x, y = ROWS[first](rng), ROWS[later](rng)
     labels = np.arange(200) * 7 - 51
-    index = annx.Index(40, metric, codec=codec)
+    index = annx.Index(x.shape[1], metric, codec=codec)
     index.add(x, labels)
     before = index.get(labels)
     more = index.add(y)
@@ -137,7 +151,7 @@ def test_rows_that_fit_later_change_nothing(backend, rng):
     assert index._core is core and stored_as(index) == ("sq8", "f16", False, 0)
 
 
-@pytest.mark.parametrize("codec", [*PRESETS, "sq8", "sq10"])
+@pytest.mark.parametrize("codec", [*PRESETS, "sq8", "sq10", "sq4"])
 def test_kept_as_float16_refuses_what_float16_does_not_hold(backend, codec, rng):
     index = annx.Index(40, codec=codec, keep_vectors="f16")
     index.add(ROWS["floats"](rng))

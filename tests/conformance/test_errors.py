@@ -114,9 +114,9 @@ CONSTRUCTOR = {
     "keep_none": ({"keep_vectors": None}, "keep_vectors must be one of"),
     "keep_f32": (
         {"codec": "f32", "keep_vectors": "f16"},
-        "'sq8', 'sq10'., got 'f32'",
+        "'sq8', 'sq10', 'sq4'., got 'f32'",
     ),
-    "keep_hamming": ({"metric": "hamming", "keep_vectors": "f16"}, "'sq10'., got 'b1'"),
+    "keep_hamming": ({"metric": "hamming", "keep_vectors": "f16"}, "'sq4'., got 'b1'"),
     "hamming_sq8": ({"metric": "hamming", "codec": "sq8"}, "'hamming' goes with codec 'b1' alone"),
     "hamming_f32": ({"metric": "hamming", "codec": "f32"}, "'hamming' goes with codec 'b1' alone"),
     "b1_l2": ({"codec": "b1"}, "got 'l2' with 'b1'"),

@@ -131,7 +131,10 @@ def test_encode_gives_the_rows_that_add_stores(engine, codec, metric, rng):
 
 
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
-@pytest.mark.parametrize(("codec", "keep"), [("sq8", "f32"), ("sq8", "f16"), ("sq10", "none")])
+@pytest.mark.parametrize(
+    ("codec", "keep"),
+    [("sq8", "f32"), ("sq8", "f16"), ("sq10", "none"), ("sq4", "f16"), ("sq4", "none")],
+)
 def test_encode_gives_the_codes_that_add_stores(engine, codec, keep, metric, rng):
     check_encoding(rng, codec, metric, keep_vectors=keep)
 

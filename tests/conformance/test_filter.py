@@ -185,7 +185,7 @@ def test_twins_pass_one_by_one(filtering, rng):
             np.testing.assert_allclose(hits.distances, want.distances, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("codec", ["f32", "sq8", "auto"])
+@pytest.mark.parametrize("codec", ["f32", "sq8", "sq4", "auto"])
 @pytest.mark.parametrize("kind", ["random", "near", "far"])
 def test_recall_at_every_selectivity(engine, codec, kind, rng):
     x, _ = clustered(rng, 12000, 32, clusters=300, spread=0.5)

@@ -39,7 +39,7 @@ def test_golden_file(backend, path):
     assert index.to_bytes() == path.read_bytes() or backend == "reference"
     assert np.array_equal(index.labels, make.labels())
     # Of 8 bits, the last is some 1 / 255 of the largest coordinate, 8; of 10, a quarter.
-    close = {"sq8": 0.15, "sq10": 0.04, "turbo": 0.04}.get(storage, 0)
+    close = {"sq8": 0.15, "sq10": 0.04, "sq4": 0.04, "turbo": 0.04}.get(storage, 0)
     np.testing.assert_allclose(index.get(index.labels), x, rtol=1e-6, atol=close)
     hits = index.search(x[:20], k=make.N, ef_search=make.N)
     rows = plain(x, codec)

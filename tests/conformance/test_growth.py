@@ -61,8 +61,8 @@ def test_it_is_that_of_brute_force(engine, metric, rng):
 @pytest.mark.parametrize("codec", ["f32", "sq8", "turbo"])
 @pytest.mark.parametrize("ef", [16, 50])
 def test_the_width_is_kept_within_a_factor_of_two(engine, codec, ef, rng):
-    index, x = made(rng, codec=codec)
-    queries = x[:200] + 0.3 * rng.standard_normal((200, 12)).astype(np.float32)
+    index, x = made(rng, dim=24, codec=codec)
+    queries = x[:200] + 0.3 * rng.standard_normal((200, 24)).astype(np.float32)
     expanded = index.search(queries, 10, ef_search=ef, report=True).report.visited
     assert expanded.min() >= max(10, ef // 2)
     assert expanded.max() <= 2 * ef
@@ -88,10 +88,10 @@ def test_it_pays(engine, rng):
         assert recall >= np.interp(cost, nodes, recalls) - 0.003
 
 
-@pytest.mark.parametrize("codec", ["f32", "sq8", "turbo"])
+@pytest.mark.parametrize("codec", ["f32", "sq8", "sq4", "turbo"])
 def test_a_beam_over_half_of_the_rows_finds_all(engine, codec, rng):
-    index, x = made(rng, codec=codec, n=1500)
-    queries = x[:50] + 0.3 * rng.standard_normal((50, 12)).astype(np.float32)
+    index, x = made(rng, dim=24, codec=codec, n=1500)
+    queries = x[:50] + 0.3 * rng.standard_normal((50, 24)).astype(np.float32)
     exact = index.exact_search(queries, 10)
     found = index.search(queries, 10, ef_search=1500)
     assert (found.labels == exact.labels).mean() > 0.995

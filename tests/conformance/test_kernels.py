@@ -168,3 +168,17 @@ def test_crc32_is_that_of_zlib(rng):
             for size in (*range(0, 200), 1000, 4097, 65535, 65536):
                 piece = data[start : start + size]
                 assert native.kernel_crc32(isa, piece) == zlib.crc32(piece), (isa, start, size)
+
+
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("log2", range(15))
+def test_hadamard(native, isa, log2, rng):
+    x = rng.standard_normal(1 << log2).astype(np.float32)
+    want = x.astype(np.float64)
+    for step in range(log2):
+        first, second = want.reshape(-1, 2, 1 << step).swapaxes(0, 1)
+        want = np.stack([first + second, first - second], axis=1).ravel()
+    got = native.kernel_hadamard(isa, x)
+    assert np.abs(got - want).max() <= (log2 + 1) * 2.0**-24 * np.abs(x).sum()
+    # Codes are the same whatever the instruction set.
+    np.testing.assert_array_equal(got, native.kernel_hadamard("scalar", x))

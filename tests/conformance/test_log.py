@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import annx
 from annx import ConflictError, FormatError, _log, _persist
 
-DIM = 16
+DIM = 24
 CODECS = [*PAIRS, ("auto", "l2"), ("auto", "cosine"), ("compact", "l2"), ("turbo", "ip")]
 
 

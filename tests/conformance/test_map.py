@@ -19,6 +19,8 @@ OPTIONS = [(metric, {"codec": codec}) for codec, metric in PAIRS] + [
     ("cosine", {"codec": "sq8", "keep_vectors": "f32"}),
     ("cosine", {"codec": "sq8", "keep_vectors": "f16"}),
     ("l2", {"codec": "sq10", "keep_vectors": "none"}),
+    ("ip", {"codec": "sq4", "keep_vectors": "none"}),
+    ("l2", {"codec": "sq4", "keep_vectors": "f16"}),
     ("ip", {"codec": "turbo"}),
 ]
 
@@ -27,7 +29,7 @@ def saved(path, rng, metric="l2", options=None, removed=0, n=1500):
     options = options or {"codec": "f32"}
     index = annx.Index(32, metric, M=8, ef_construction=40, **options)
     codec = options["codec"]
-    x = vectors(rng, n, 32, "f32" if codec in ("sq8", "sq10", "turbo") else codec)
+    x = vectors(rng, n, 32, "f32" if codec in ("sq8", "sq10", "sq4", "turbo") else codec)
     x[50:80] = x[0]
     index.add(x, rng.permutation(n) * 3 - 302)
     if removed:

@@ -41,7 +41,7 @@ def test_all_within_the_radius(ranging, codec, metric, rng):
             assert (np.diff(distances) >= 0).all() and (distances < radius).all()
 
 
-@pytest.mark.parametrize("codec", ["f32", "sq8", "auto"])
+@pytest.mark.parametrize("codec", ["f32", "sq8", "sq4", "auto"])
 def test_the_graph_finds_what_is_within(engine, codec, rng):
     x, centres = clustered(rng, 12000, 32, clusters=60, spread=0.2)
     index = annx.Index(32, codec=codec)

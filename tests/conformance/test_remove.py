@@ -16,11 +16,13 @@ STORED = [
     ("sq8", "cosine", "f32"),
     ("sq8", "ip", "none"),
     ("sq10", "cosine", "auto"),
+    ("sq4", "l2", "none"),
+    ("sq4", "cosine", "f16"),
     ("turbo", "l2", "auto"),
     ("turbo", "ip", "f16"),
 ]
 #: Codecs that take float32 and may keep it.
-CODED = ("sq8", "sq10", "turbo")
+CODED = ("sq8", "sq10", "sq4", "turbo")
 
 
 @pytest.fixture(params=["reference", "native", "numba"])

@@ -18,6 +18,7 @@ import annx
 STORED = [
     *((codec, metric, "auto", 1e-5) for codec, metric in PAIRS),
     ("sq8", "l2", "f32", 1e-5),
+    ("sq4", "l2", "f32", 1e-5),
     ("turbo", "l2", "f32", 1e-5),
     ("turbo", "cosine", "f32", 1e-5),
 ]
@@ -31,7 +32,7 @@ def machine(codec, metric, keep, close):
         @initialize(seed=st.integers(0, 2**32))
         def start(self, seed):
             self.rng = np.random.default_rng(seed)
-            kept = {"keep_vectors": keep} if codec in ("sq8", "turbo") else {}
+            kept = {"keep_vectors": keep} if codec in ("sq8", "sq4", "turbo") else {}
             self.index = annx.Index(
                 dim, metric, codec=codec, **kept, M=3, ef_construction=20, ef_search=256
             )

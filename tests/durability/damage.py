@@ -29,6 +29,7 @@ KINDS = [
     ("cosine", "bf16", "auto"), ("cosine", "i8", "auto"), ("l2", "u8", "auto"),
     ("hamming", "b1", "auto"), ("l2", "sq8", "f16"), ("cosine", "sq8", "f32"),
     ("ip", "sq8", "none"), ("l2", "sq10", "none"), ("cosine", "sq10", "f16"),
+    ("l2", "sq4", "none"), ("cosine", "sq4", "none"), ("ip", "sq4", "f16"),
     ("l2", "turbo", "auto"), ("cosine", "turbo", "auto"), ("l2", "auto", "auto"),
 ]  # fmt: skip
 #: How a file is opened. "structure" leaves checksums aside, so that wrong rows go unnoticed;
@@ -51,7 +52,7 @@ def _corpus(kind: int, variant: int, records: int | None = None) -> tuple[bytes,
     records = max(variant - 1, 0) if records is None else records
     metric, codec, keep = KINDS[kind]
     whole = codec == "auto"
-    options = {"keep_vectors": keep} if codec in ("sq8", "sq10", "turbo") else {}
+    options = {"keep_vectors": keep} if codec in ("sq8", "sq10", "sq4", "turbo") else {}
     index = annx.Index(DIM, metric, codec=codec, M=3, ef_construction=20, **options)
     x = _rows(ROWS, codec, kind, whole)
     x[60:64] = x[0]  # twins

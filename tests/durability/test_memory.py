@@ -129,7 +129,7 @@ def test_an_index_that_runs_out_of_memory_goes_on():
     def judge(seed: int, folder: Path) -> str:
         rng = np.random.default_rng(seed)
         metric, codec, keep = KINDS[seed % len(KINDS)]
-        options = {"keep_vectors": keep} if codec in ("sq8", "sq10", "turbo") else {}
+        options = {"keep_vectors": keep} if codec in ("sq8", "sq10", "sq4", "turbo") else {}
         threads = 1 + seed % 2
         index = annx.Index(DIM, metric, codec=codec, M=3, ef_construction=20, **options)
         index.add(batch(codec, seed, 300), num_threads=threads)

@@ -29,6 +29,10 @@ FILES = {
     "l2_sq10": "f32",
     "ip_sq10": "f32",
     "cosine_sq10-f16": "f32",
+    "l2_sq4": "f32",
+    "ip_sq4-f16": "f32",
+    "cosine_sq4": "f32",
+    "cosine_sq4-f32": "f32",
     "l2_turbo": "f32",
     "cosine_turbo": "f32",
     "l2_turbo-u8": "u8",
@@ -59,7 +63,7 @@ def options(name):
         return {"metric": metric, "codec": "auto"}
     if codec == "turbo":
         return {"metric": metric, "codec": "turbo"}
-    keep = {"keep_vectors": keep or "none"} if codec in ("sq8", "sq10") else {}
+    keep = {"keep_vectors": keep or "none"} if codec in ("sq8", "sq10", "sq4") else {}
     return {"metric": metric, "codec": codec} | keep
 
 

@@ -182,10 +182,64 @@ def test_hostile_lengths_of_unit_vectors():
         _format.loads(dump(config, state))
 
 
-@pytest.mark.parametrize("codec", ["sq8", "sq10"])
-def test_a_twin_of_codes_has_equal_factors(codec):
+#: What is written where in the third row of sq4 with 4 columns, without kept vectors.
+PLANES = {
+    "step_zero": (8, np.float32(0), "row 2: length or step"),
+    "step_inf": (8, np.float32(np.inf), "row 2: length or step"),
+    "step_far": (8, np.float32(9), "row 2: its length and its codes disagree"),
+    "length_minus": (4, np.float32(-1), "row 2: length or step"),
+    "length_far": (4, np.float32(2), "row 2: its length and its codes disagree"),
+    "codes_zero": (0, np.uint16(0x8888), "row 2: its length and its codes disagree"),
+    "high_zero": (0, np.uint8(0x80), "row 2: a code is out of range"),
+    "sixteen": (0, np.uint8(0x81), "row 2: a code is out of range"),
+    "sixteen_above": (0, np.uint8(0x18), "row 2: a code is out of range"),
+    "high_past_end": (2, np.uint8(0x98), "row 2: padding is not zero"),
+    "high_last": (3, np.uint8(0x80), "row 2: padding is not zero"),
+    "low_past_end": (14, np.uint8(0x87), "row 2: padding is not zero"),
+    "low_last": (15, np.uint8(0x08), "row 2: padding is not zero"),
+    "two_past_end": (17, np.uint8(64), "row 2: padding is not zero"),
+    "two_last": (19, np.uint8(1), "row 2: padding is not zero"),
+}
+
+
+@pytest.mark.parametrize("keep", ["", "f16"])
+@pytest.mark.parametrize(("place", "value", "text"), PLANES.values(), ids=PLANES)
+def test_hostile_planes(place, value, text, keep):
+    config, state = sample("l2", "sq4", keep)
+    if keep and place > 16:
+        return
+    if "range" in text:
+        state.rows[2, 12] = 0  # of both planes the lower halves count as one number
+    raw = np.array([value]).view(np.uint8)
+    state.rows[2, place : place + len(raw)] = raw
+    with pytest.raises(FormatError, match=text):
+        _format.loads(dump(config, state))
+
+
+def test_codes_of_planes_from_least_to_largest():
+    """17 to 255 are codes, at both ends."""
+    for value in (17, 255):
+        config, state = sample("ip", "sq4", "f16")
+        state.rows[2, :2] = value >> 4 | value >> 4 << 4
+        state.rows[2, 12:14] = value & 15 | (value & 15) << 4
+        state.rows[:, 4:12].view(np.float32)[2] = 2, 1 / 119
+        assert _format.loads(dump(config, state)).state.rows[2, 0] == (0x11, 0xFF)[value == 255]
+
+
+def test_free_slots_of_planes_are_zero():
+    config, state = sample("l2", "sq4")
+    state.labels[5] = -1
+    state.twins = np.empty((0, 2), np.uint32)
+    with pytest.raises(FormatError, match="row 5: a free slot is not zero"):
+        _format.loads(dump(config, state))
+    state.rows[5] = 0
+    _format.loads(dump(config, state))
+
+
+@pytest.mark.parametrize(("codec", "place"), [("sq8", 4), ("sq10", 8), ("sq4", 4)])
+def test_a_twin_of_codes_has_equal_factors(codec, place):
     config, state = sample("l2", codec)
-    np.ascontiguousarray(state.rows)[:, -8:].view(np.float32)[5] *= (4, 2)
+    state.rows[:, place : place + 8].view(np.float32)[5] *= (4, 2)
     with pytest.raises(FormatError, match="twin 0: differs from its representative"):
         _format.loads(dump(config, state))
 
@@ -198,9 +252,10 @@ def test_zero_rows_of_codes():
     assert _format.loads(dump(config, state)).state.rows[0, 0] == 0
 
 
-def test_a_twin_of_codes_has_equal_lower_bits():
-    config, state = sample("l2", "sq10")
-    state.rows[5, 4] ^= 1
+@pytest.mark.parametrize(("codec", "place"), [("sq10", 4), ("sq4", 16), ("sq4", 12)])
+def test_a_twin_of_codes_has_equal_lower_bits(codec, place):
+    config, state = sample("l2", codec)
+    state.rows[5, place] ^= 1
     with pytest.raises(FormatError, match="twin 0: differs from its representative"):
         _format.loads(dump(config, state))
 

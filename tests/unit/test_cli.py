@@ -81,6 +81,14 @@ def test_build_passes_its_options_on(files):
     assert (index.M, index.ef_construction, index.seed, 1299 in index) == (8, 50, 3, True)
 
 
+@pytest.mark.parametrize("codec", ["turbo", "sq10", "sq4"])
+def test_build_takes_codes_of_every_kind(files, codec):
+    said = json.loads(
+        run("build", files / "base.npy", files / "y.annx", "--codec", codec, "--json").stdout
+    )
+    assert said["codec"] == annx.load(files / "y.annx").codec == codec.replace("turbo", "sq10")
+
+
 def test_build_of_packed_bits(tmp_path):
     np.save(tmp_path / "bits.npy", rng.integers(0, 256, (50, 4)).astype(np.uint8))
     run("build", tmp_path / "bits.npy", tmp_path / "x.annx", "--metric", "hamming")

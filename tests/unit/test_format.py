@@ -30,7 +30,8 @@ SHAPES = [
     ("cosine", "f32"), ("l2", "f32"), ("cosine", "i8"), ("cosine", "i8", "", True),
     ("l2", "sq8"), ("ip", "sq8"), ("cosine", "sq8"), ("l2", "sq8", "f16"), ("cosine", "sq8", "f16"),
     ("ip", "sq8", "f32"), ("cosine", "sq8", "f32"), ("l2", "sq10"), ("cosine", "sq10", "f16"),
-    ("ip", "sq10", "", False, 1), ("cosine", "i8", "", True, 2),
+    ("ip", "sq10", "", False, 1), ("cosine", "i8", "", True, 2), ("l2", "sq4"), ("ip", "sq4"),
+    ("cosine", "sq4"), ("l2", "sq4", "f16"), ("cosine", "sq4", "f16"), ("cosine", "sq4", "f32"),
 ]  # fmt: skip
 
 
@@ -46,7 +47,9 @@ def test_sample_is_valid(shape):
         assert flags.c_contiguous and flags.aligned
 
 
-@pytest.mark.parametrize("shape", [("l2", "sq8", "f16"), ("cosine", "sq8", "f32")])
+@pytest.mark.parametrize(
+    "shape", [("l2", "sq8", "f16"), ("cosine", "sq8", "f32"), ("ip", "sq4", "f16")]
+)
 def test_any_flipped_bit_of_kept_vectors(shape):
     data = dump(*sample(*shape))
     start, stop = sections(data)["original"]
@@ -68,6 +71,11 @@ def test_kept_vectors_must_be_there(data):
         _format.loads(patched(kept, 46, "<B", 0))
     with pytest.raises(FormatError, match="section 'original' is missing"):
         _format.loads(patched(dump(*sample("l2", "sq8")), 46, "<B", 1))
+
+
+def test_planes_have_no_codes_of_edges():
+    with pytest.raises(FormatError, match="unknown edge bits 1 with codec sq4"):
+        _format.loads(patched(dump(*sample("l2", "sq4")), 70, "<B", 1))
 
 
 def test_layout_is_as_documented(data):
@@ -146,11 +154,11 @@ HEADERS = {
     "ef_construction": (lambda d: patched(d, 36, "<I", 0), "ef_construction must be in"),
     "ef_search": (lambda d: patched(d, 40, "<I", 0), "ef_search must be in"),
     "metric": (lambda d: patched(d, 44, "<B", 9), "unknown metric 9"),
-    "codec": (lambda d: patched(d, 45, "<B", 8), "unknown metric 2, codec 8, keep 0 or wide 0"),
+    "codec": (lambda d: patched(d, 45, "<B", 9), "unknown metric 2, codec 9, keep 0 or wide 0"),
     "keep": (lambda d: patched(d, 46, "<B", 3), "codec 0, keep 3"),
     "keep_f32": (
         lambda d: patched(d, 46, "<B", 1),
-        "keep goes with .*sq10 alone, got f32",
+        "keep goes with codecs sq8, sq10 and sq4 alone, got f32",
     ),
     "wide": (lambda d: patched(d, 47, "<B", 2), "keep 0 or wide 2"),
     "wide_f32": (lambda d: patched(d, 47, "<B", 1), "wide goes with codecs i8 and u8 alone"),

@@ -17,7 +17,8 @@ import annx
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").rglob("*.annx"))
 
 METRICS = ["l2", "ip", "cosine", "hamming"]
-CODECS = ["f32", "f16", "bf16", "i8", "u8", "b1", "sq8", "sq10"]
+CODECS = ["f32", "f16", "bf16", "i8", "u8", "b1", "sq8", "sq10", "sq4"]
+SCALED = CODECS[6:]
 TYPES = {1: "u1", 2: "<u4", 3: "<i8", 4: "<f4"}
 SIZES = {"f32": "<f4", "f16": "<f2", "bf16": "<u2", "i8": "i1", "u8": "u1", "b1": "u1"}
 
@@ -66,11 +67,45 @@ def vectors(fields, sections):
     """What was added, in order of slots; None where only codes are kept."""
     n, dim = fields["n"], fields["dim"]
     codec = fields["keep"] or fields["codec"]
-    if codec in ("sq8", "sq10"):
+    if codec in SCALED:
         return None
     raw = sections["original" if fields["keep"] else "rows"].reshape(n, -1)
     x = elements(raw, codec, dim)
     return x * sections["norms"][:, None] if "norms" in sections else x
+
+
+def nibbles(plane):
+    """Two numbers of each byte, the lower half first."""
+    return np.stack([plane & 15, plane >> 4], axis=2).reshape(len(plane), -1).astype(int)
+
+
+def coded(fields, sections):
+    """The rotated vectors that rows of codes stand for, and their lengths."""
+    n, dim, codec = fields["n"], fields["dim"], fields["codec"]
+    raw = sections["rows"].reshape(n, -1)
+    two = None
+    if codec == "sq4":
+        half = 4 * -(-dim // 8)
+        high, factors, low, two = np.split(raw, [half, half + 8, 2 * half + 8], axis=1)
+        assert two.shape[1] == (0 if fields["keep"] else 4 * -(-dim // 16))
+        two = two if two.shape[1] else None
+        u = 16 * nibbles(high) + nibbles(low)
+        alive = sections["labels"] != -1
+        assert (u[alive, :dim] >= 17).all() and (u[alive, dim:] == 136).all()
+        codes = u[:, :dim] - 136.0
+    else:
+        codes = raw[:, :dim].view(np.int8).astype(float)
+        factors = raw[:, -8:]
+        two = raw[:, -(-dim // 4) * 4 : -8] if codec == "sq10" else None
+    if two is not None:
+        bits = two[:, :, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
+        bits = bits.reshape(n, -1).astype(float)
+        assert not bits[:, dim:].any()
+        codes += (bits[:, :dim] - 2) / 4
+    length, step = np.ascontiguousarray(factors).view("<f4").astype(float).T
+    if fields["metric"] == "l2":
+        length, step = np.sqrt(length), step / np.sqrt(2)
+    return codes * step[:, None], length
 
 
 def reachable(fields, sections):
@@ -106,8 +141,32 @@ def test_reads_what_annx_wrote(path):
     removed = sections["removed"]
     assert np.array_equal(removed & 0x7FFFFFFF, np.flatnonzero(~alive))
     x = vectors(fields, sections)
+    if fields["codec"] in SCALED:
+        check_codes(fields, sections, index.get(labels), alive)
     if x is not None:
         np.testing.assert_allclose(x[alive], index.get(labels), rtol=1e-6)
+
+
+def check_codes(fields, sections, x, alive):
+    """A rotation changes no length and no angle."""
+    rotated, length = (part[alive] for part in coded(fields, sections))
+    true = np.linalg.norm(x, axis=1)
+    np.testing.assert_allclose(length, true, rtol=0.02)
+    if fields["metric"] == "cosine":
+        x = x / true[:, None]
+    size = np.linalg.norm(x, axis=1)
+    np.testing.assert_allclose(rotated @ rotated.T, x @ x.T, atol=0.02 * (size * size).max())
+
+
+@pytest.mark.parametrize("keep", ["none", "f16"])
+@pytest.mark.parametrize("codec", SCALED)
+@pytest.mark.parametrize("dim", [1, 5, 8, 17, 40])
+def test_codes_of_any_width(dim, codec, keep):
+    x = np.random.default_rng(dim).standard_normal((50, dim), dtype=np.float32)
+    index = annx.Index(dim, codec=codec, keep_vectors=keep)
+    index.add(x)
+    fields, sections = read(index.to_bytes())
+    check_codes(fields, sections, x, np.ones(50, bool))
 
 
 def test_sections_of_several_blocks(tmp_path):

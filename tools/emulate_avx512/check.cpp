@@ -250,6 +250,17 @@ void check_codes(const char* name, const KernelTable& table, Random& random, Cou
       if (wrong != 0) std::printf("%s: %u-bit estimates of %zu groups\n", name, bits, groups);
     }
   }
+  for (std::size_t n = 1; table.hadamard != nullptr && n <= 4096; n *= 2) {
+    std::vector<float> got(n);
+    for (float& x : got) x = static_cast<float>(random.bits() % 2001) / 1000 - 1;
+    std::vector<float> want = got;
+    table.hadamard(got.data(), n);
+    kScalar.hadamard(want.data(), n);
+    ++counts.compared;
+    if (got == want) continue;
+    ++counts.wrong;
+    std::printf("%s: transform of %zu\n", name, n);
+  }
   for (std::size_t dim = 1; table.fine != nullptr && dim < 200; ++dim) {
     std::vector<unsigned char> high(dim), low((dim + 15) / 16 * 4);
     std::vector<float> query(dim);
@@ -266,6 +277,62 @@ void check_codes(const char* name, const KernelTable& table, Random& random, Cou
   }
 }
 
+// Codes in planes, by whole codes and by their upper halves, against integers. Of the last row no
+// more is there than the kernel is to read.
+void check_planes(const char* name, const KernelTable& table, std::size_t dim, bool largest,
+                  Random& random, Counts& counts) {
+  const std::size_t plane = (dim + 7) / 8 * 4, lower = plane + 8, size = lower + plane;
+  const auto pack = [&](const std::vector<int>& codes, unsigned char* row) {
+    std::memset(row, 0xa5, lower);
+    for (std::size_t j = 0; j < plane; ++j) {
+      const auto u = [&](std::size_t i) { return i < dim ? codes[i] + 136 : 136; };
+      const int even = u(2 * j), odd = u(2 * j + 1);
+      row[j] = static_cast<unsigned char>(even >> 4 | (odd & 240));
+      row[lower + j] = static_cast<unsigned char>((even & 15) | (odd & 15) << 4);
+    }
+  };
+  const auto make_codes = [&] {
+    const int sign = random.bits() % 2 != 0 ? 1 : -1;
+    std::vector<int> codes(dim);
+    for (int& c : codes) c = largest ? sign * 119 : static_cast<int>(random.bits() % 239) - 119;
+    return codes;
+  };
+  const Bytes query(size);
+  const std::vector<int> asked = make_codes();
+  pack(asked, query.data);
+  for (const bool whole : {true, false}) {
+    const Planes kernel = whole ? table.planes : table.upper;
+    if (kernel == nullptr) continue;
+    const std::size_t stride = size + dim % 3, last = whole ? size : plane;
+    const Bytes rows(stride * (kRows - 1) + last), row(size);
+    std::vector<Want> want(kRows);
+    for (std::size_t i = 0; i < kRows; ++i) {
+      const std::vector<int> codes = make_codes();
+      pack(codes, row.data);
+      std::memcpy(rows.data + i * stride, row.data, i + 1 < kRows ? size : last);
+      std::int64_t sum = 0;
+      for (std::size_t j = 0; j < dim; ++j) {
+        sum += asked[j] * (whole ? codes[j] : (codes[j] + 136) / 16 * 16 - 128);
+      }
+      want[i] = {static_cast<double>(static_cast<float>(sum)), 0};
+    }
+    const std::size_t count = dim % (kRows + 1);
+    std::vector<std::uint32_t> slots(count);
+    for (std::uint32_t& slot : slots) slot = random.bits() % kRows;
+    std::vector<float> out(kRows + 1, -7.0f);
+    const char* form = whole ? "whole codes" : "upper halves";
+    kernel(query.data, rows.data, stride, slots.data(), count, plane, lower, out.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      compare(name, form, Metric::kDot, kI8, dim, out[i], want[slots[i]], counts);
+    }
+    compare(name, "guard", Metric::kDot, kI8, dim, out[count], {-7.0, 0}, counts);
+    kernel(query.data, rows.data, stride, nullptr, kRows, plane, lower, out.data());
+    for (std::size_t i = 0; i < kRows; ++i) {
+      compare(name, form, Metric::kDot, kI8, dim, out[i], want[i], counts);
+    }
+  }
+}
+
 Counts check_table(const char* name, const KernelTable& table) {
   Random random;
   Counts counts;
@@ -279,6 +346,13 @@ Counts check_table(const char* name, const KernelTable& table) {
       }
     }
     check(name, table.hamming, Metric::kHamming, kU8, Values::kEven, dim, random, counts);
+    check_planes(name, table, dim, false, random, counts);
+  }
+  // Two pieces of a query's codes from 2049 on.
+  for (const std::size_t dim : {2047, 2048, 2049, 2057, 4096, 65536}) {
+    for (const bool largest : {false, true}) {
+      check_planes(name, table, dim, largest, random, counts);
+    }
   }
   // Sums of bytes leave 32 bits after 2^31 / 255^2 = 33025 elements.
   for (const std::size_t dim : {32767, 32768, 32769, 33025, 33026, 65536}) {

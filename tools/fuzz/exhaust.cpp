@@ -79,14 +79,16 @@ struct Kind {
   const char* name;
   Metric metric;
   bool scaled;
+  bool planes;
   bool kept;
   unsigned edge_bits;
 };
 constexpr Kind kKinds[] = {
-    {"l2 f32", Metric::kL2, false, false, 0},
-    {"cosine f32", Metric::kCosine, false, false, 0},
-    {"cosine sq8 with f32", Metric::kCosine, true, true, 0},
-    {"l2 turbo", Metric::kL2, true, false, 2},
+    {"l2 f32", Metric::kL2, false, false, false, 0},
+    {"cosine f32", Metric::kCosine, false, false, false, 0},
+    {"cosine sq8 with f32", Metric::kCosine, true, false, true, 0},
+    {"l2 sq4", Metric::kL2, true, true, false, 0},
+    {"l2 turbo", Metric::kL2, true, false, false, 2},
 };
 constexpr std::size_t kDim = 6, kM = 3;
 
@@ -123,6 +125,7 @@ class Session {
  private:
   void fresh() {
     const auto make = [&]() -> std::unique_ptr<const Space> {
+      if (kind_.planes) return make_planes_space(kDim, kind_.metric, 0, !kind_.kept);
       if (kind_.scaled) return make_scaled_space(kDim, kind_.metric, 0, false);
       return make_plain_space(kDim, kind_.metric, Codec::kF32, false);
     };
@@ -130,8 +133,9 @@ class Session {
     index_ =
         std::make_unique<Index>(make(), std::move(kept), GraphOptions{kM, 12, 0, kind_.edge_bits});
     format_ = {};
-    format_.rows = kind_.scaled ? scaled_format(kind_.metric, kDim, false)
-                                : plain_format(kind_.metric, Codec::kF32, kDim);
+    format_.rows =
+        kind_.scaled ? scaled_format(kind_.metric, kDim, kind_.planes && !kind_.kept, kind_.planes)
+                     : plain_format(kind_.metric, Codec::kF32, kDim);
     if (kind_.kept) format_.originals = plain_format(kind_.metric, Codec::kF32, kDim);
     format_.M = kM;
   }

@@ -69,15 +69,15 @@ bool was_removed_from(File& file) {
 bool Header::sound() const noexcept {
   const bool bits = codec == 5;
   return dim >= 1 && dim <= 96 && M >= 2 && M <= 40 && ef_construction >= 1 && n <= 400 &&
-         metric <= 3 && codec <= 7 && keep <= 2 && wide <= 1 && edge_bits <= 2 &&
+         metric <= 3 && codec <= 8 && keep <= 2 && wide <= 1 && edge_bits <= 2 &&
          bits == (metric == 3) && (!bits || dim % 8 == 0) && (keep == 0 || scaled()) &&
          (wide == 0 || codec == 3 || codec == 4) &&
-         (edge_bits == 0 || scaled() || codec == 3 || codec == 4);
+         (edge_bits == 0 || (scaled() && !planes()) || codec == 3 || codec == 4);
 }
 
 StateFormat Header::format() const {
   StateFormat format;
-  format.rows = scaled() ? scaled_format(metric_kind(), dim, more())
+  format.rows = scaled() ? scaled_format(metric_kind(), dim, more(), planes())
                          : plain_format(metric_kind(), codec_kind(), dim);
   if (keep != 0) format.originals = plain_format(metric_kind(), keep_kind(), dim);
   format.M = M;

@@ -25,7 +25,8 @@ struct Header {
   std::uint8_t preset = 0, wish = 0, edge_bits = 0;
 
   bool scaled() const noexcept { return codec >= 6; }
-  bool more() const noexcept { return codec == 7; }
+  bool planes() const noexcept { return codec == 8; }
+  bool more() const noexcept { return codec == 7 || (planes() && keep == 0); }
   Metric metric_kind() const noexcept { return static_cast<Metric>(metric); }
   Codec codec_kind() const noexcept { return scaled() ? Codec::kF32 : static_cast<Codec>(codec); }
   Codec keep_kind() const noexcept { return keep == 1 ? Codec::kF16 : Codec::kF32; }

@@ -115,7 +115,7 @@ class Mutator {
         head_.metric = static_cast<std::uint8_t>(below(4));
         break;
       case 2:
-        head_.codec = static_cast<std::uint8_t>(below(8));
+        head_.codec = static_cast<std::uint8_t>(below(9));
         break;
       case 3:
         head_.keep = static_cast<std::uint8_t>(below(3));

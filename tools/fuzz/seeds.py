@@ -16,6 +16,7 @@ KINDS = [
     ("cosine", "bf16", "auto"), ("cosine", "i8", "auto"), ("l2", "u8", "auto"),
     ("hamming", "b1", "auto"), ("l2", "sq8", "f16"), ("cosine", "sq8", "f32"),
     ("ip", "sq8", "none"), ("l2", "sq10", "none"), ("cosine", "sq10", "f16"),
+    ("l2", "sq4", "none"), ("cosine", "sq4", "none"), ("ip", "sq4", "f16"),
     ("l2", "turbo", "auto"), ("cosine", "turbo", "auto"), ("l2", "compact", "auto"),
     ("l2", "auto", "auto"),
 ]  # fmt: skip
@@ -34,7 +35,7 @@ def seed(kind: int, variant: int) -> bytes:
     """A file: empty, plain, with twins, with removed rows of both sorts, with few links."""
     metric, codec, keep = KINDS[kind]
     rng = np.random.default_rng(kind * 10 + variant)
-    options = {"keep_vectors": keep} if codec in ("sq8", "sq10", "turbo", "compact") else {}
+    options = {"keep_vectors": keep} if codec in ("sq8", "sq10", "sq4", "turbo", "compact") else {}
     dim = 8 if codec == "b1" or variant % 2 else 5
     index = annx.Index(
         dim, metric, codec=codec, M=2 + variant % 3, ef_construction=12, seed=variant, **options

@@ -96,6 +96,9 @@ class Session {
 
  private:
   std::unique_ptr<const Space> space() const {
+    if (head_.planes()) {
+      return make_planes_space(head_.dim, head_.metric_kind(), head_.seed, head_.more());
+    }
     if (head_.scaled()) {
       return make_scaled_space(head_.dim, head_.metric_kind(), head_.seed, head_.more());
     }

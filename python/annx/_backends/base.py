@@ -25,11 +25,12 @@ STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
     "b1": np.dtype(np.uint8),
     "sq8": np.dtype(np.int8),
     "sq10": np.dtype(np.int8),
+    "sq4": np.dtype(np.uint8),
 }
 #: Codecs that rotate and round, with a scale for each row.
-SCALED = ("sq8", "sq10")
+SCALED = ("sq8", "sq10", "sq4")
 #: Codecs whose rows may have codes of their neighbours beside them.
-EDGE_CODECS = (*SCALED, "i8", "u8")
+EDGE_CODECS = ("sq8", "sq10", "i8", "u8")
 
 #: A link that points nowhere: pads the rows of ``links``.
 NO_LINK = np.uint32(0xFFFFFFFF)
@@ -71,7 +72,9 @@ class Config:
     codec : str
         A key of :data:`STORAGE_DTYPES`: how the rows that the graph is walked on are
         stored. ``sq8``: rotated and rounded to 8 bits, with a scale for each row;
-        ``sq10``: to 10, of which the walk reads 8 and the final comparison all.
+        ``sq10``: to 10, of which the walk reads 8 and the final comparison all;
+        ``sq4``: to 8, or 10 where no vectors are kept, with the upper 4 of all codes
+        first, so that a walk may read those alone.
     M : int
         Links of a node on the upper levels; level 0 has ``2 * M``.
     ef_construction : int
@@ -125,14 +128,22 @@ class Config:
         return self.metric == "cosine" and self.kept_codec == "f32"
 
     @property
+    def plane(self) -> int:
+        """Bytes of the upper 4 bits of a row of ``sq4``, and of the next 4."""
+        return (self.dim + 7) // 8 * 4
+
+    @property
     def row_stride(self) -> int:
         """Bytes of one stored row: elements, zeros up to a multiple of 4, factors.
 
         The factors are a scale where `has_scale`; for scaled codecs two float32, length and
         step: ``|x|^2`` and ``sqrt(2) * s`` under l2, ``|x|`` and ``s`` otherwise, where
         ``s`` is the step of a code. ``sq10`` has 4 bytes for each 16 dimensions before
-        them, the 2 lower bits of its codes.
+        them, the 2 lower bits of its codes. ``sq4`` has the factors behind the first of
+        two planes of 4 bits a dimension, and such lower bits last, unless vectors are kept.
         """
+        if self.codec == "sq4":
+            return 2 * self.plane + 8 + (0 if self.keep else (self.dim + 15) // 16 * 4)
         size = self.columns * STORAGE_DTYPES[self.codec].itemsize
         low = (self.dim + 15) // 16 * 4 if self.codec == "sq10" else 0
         factors = 8 if self.codec in SCALED else 4 if self.has_scale else 0

@@ -172,7 +172,7 @@ def _scaled_distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np
 
 @inlined
 def code_at(store: Store, s: int, j: int) -> int:
-    """One code of a row of sq10, in quarters of its step."""
+    """One code of 10 bits of a row, in quarters of its step."""
     low = np.int32(store.rows[s, store.low + j // 4]) >> np.int32(j % 4 * 2)
     return np.int32(np.int32(4) * np.int32(store.rows[s, j]) + (low & np.int32(3)) - np.int32(2))
 
@@ -202,7 +202,7 @@ def distance(store: Store, query: Any, i: int, scale: Any, s: int) -> np.float32
     """Distance from ``query[i]`` to the row of slot `s`.
 
     `query` is an array that `load` filled, or ``store.rows`` itself; `scale` is
-    what `load` returned, or `scale_at` its row. Against sq10, a query of float32 is
+    what `load` returned, or `scale_at` its row. Against codes of 10 bits, a query of float32 is
     compared with all bits, codes with the upper ones.
     """
     raise NotImplementedError

@@ -33,6 +33,7 @@ ROW_DTYPES: dict[str, np.dtype[Any]] = {
     "b1": np.dtype(np.uint64),
     "sq8": np.dtype(np.int8),
     "sq10": np.dtype(np.int8),
+    "sq4": np.dtype(np.int8),
 }
 
 #: Element types that a row is decoded to before it is compared.
@@ -50,9 +51,9 @@ class Store(NamedTuple):
     codes : int
         With scaled codecs the codes in a row, else 0.
     low : int
-        With sq10 the place of the codes' lower bits in a row, else 0.
+        With codes of 10 bits the place of the lower 2 in a row, else 0.
     rows : ndarray of shape (capacity, width), of ``ROW_DTYPES[codec]``
-        With scaled codecs as in files, factors included.
+        With scaled codecs as in files, factors included; sq4 as sq8 or sq10.
     scales : ndarray of shape (capacity,) or (0,), float32
         ``1 / |row|`` (SCALED), or |row| before normalising (cosine with f32). With scaled
         codecs the memory of `rows`, as float32 of shape (capacity, width / 4), whose last
@@ -167,13 +168,20 @@ def is_scaled(config: Config) -> bool:
 
 def ranks_again(config: Config) -> bool:
     """Whether hits of a walk are compared again, by more than the walk reads."""
-    return bool(config.keep) or config.codec == "sq10"
+    return bool(config.keep) or config.codec in ("sq10", "sq4")
+
+
+def byte_config(config: Config) -> Config:
+    """Configuration whose rows in a file are those inside: sq4 with a byte for each code."""
+    if config.codec != "sq4":
+        return config
+    return replace(config, codec="sq8" if config.keep else "sq10")
 
 
 def width(config: Config) -> int:
     """Elements of a row inside: bits are padded to whole 64-bit words."""
     if is_scaled(config):
-        return config.row_stride
+        return byte_config(config).row_stride
     return (config.columns + 7) // 8 if config.codec == "b1" else config.columns
 
 
@@ -182,7 +190,7 @@ def new_store(config: Config) -> Store:
     rows = np.empty((0, width(config)), ROW_DTYPES[config.codec])
     scales = rows.view(np.float32) if is_scaled(config) else np.empty(0, np.float32)
     codes = config.dim if is_scaled(config) else 0
-    low = (config.dim + 3) // 4 * 4 if config.codec == "sq10" else 0
+    low = (config.dim + 3) // 4 * 4 if byte_config(config).codec == "sq10" else 0
     return Store(metric_code(config), codes, low, rows, scales, np.empty(0, np.int64))
 
 

@@ -34,7 +34,7 @@ def _error(store: Store, scale: Any, s: int) -> np.float32:
     if store.metric == L2:
         variance = (scale[0] * step * step + length * scale[1] * scale[1]) / np.float32(6)
         return np.float32(np.sqrt(variance))
-    # |x| is not at hand: a rotated vector's largest coordinate, 127 steps, is some 3.5
+    # |x| is not at hand: a rotated vector's largest coordinate, 127 steps (sq4: 119), is some 3.5
     # times its root mean square.
     columns = np.float32(store.codes)
     return np.float32(scale[1] * step * np.float32(36) * np.sqrt(columns / np.float32(6)))

@@ -1,5 +1,7 @@
 """Scaled codecs: vectors rotated and rounded to 8 or 10 bits, with a scale of their own.
 
+What sq4 splits into planes has a byte for each code here as well (`numba_planes`).
+
 A seeded random rotation in O(d log d), rounds of random signs and a fast Hadamard
 transform on the largest power-of-two window, at the front and at the back in turn
 (FhtKac of Gao et al., "RaBitQ", SIGMOD 2024), spreads every vector evenly over its
@@ -138,6 +140,7 @@ def _encode(
     start: int,
     stop: int,
     cosine: bool,
+    top: np.float32,
     work: NDArray[np.float32],
     store: Store,
     to: int,
@@ -150,7 +153,7 @@ def _encode(
         largest = np.float32(0)
         for i in range(work.size):
             largest = max(largest, abs(work[i]))
-        step = np.float32(largest / np.float32(127)) if largest > _TINIEST else np.float32(1)
+        step = np.float32(largest / top) if largest > _TINIEST else np.float32(1)
         codes[out] = 0
         if low:
             inverse = np.float32(np.float32(4) / step)
@@ -219,13 +222,14 @@ def encode(
 ) -> None:
     """Put the codes of ``rows[start:stop]`` into the rows of `store` from `to`."""
     work = np.empty(config.dim, np.float32)
-    _encode(signs, rows, start, stop, config.metric == "cosine", work, store, to)
+    top = np.float32(119 if config.codec == "sq4" else 127)
+    _encode(signs, rows, start, stop, config.metric == "cosine", top, work, store, to)
 
 
 def turned_queries(
     config: Config, metric: int, signs: NDArray[np.float32], queries: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Rotate queries, to be compared with all bits of sq10 without codes of their own."""
+    """Rotate queries, to be compared with all 10 bits of rows without codes of their own."""
     out = np.empty((len(queries), config.dim), np.float32)
     factors = np.empty((len(queries), 2), np.float32)
     _turn_queries(signs, queries, metric, config.metric == "cosine", out, factors)

@@ -29,6 +29,7 @@ from annx._backends.numba_layout import (
     new_graph,
     new_store,
 )
+from annx._backends.numba_planes import from_planes, to_planes
 
 
 def _elements(config: Config, array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -77,6 +78,8 @@ def _upper_levels(graph: Graph) -> tuple[list[Level], int]:
 
 
 def _stored_rows(config: Config, store: Store, n: int) -> NDArray[np.uint8]:
+    if config.codec == "sq4":
+        return to_planes(config, store.rows[:n])
     rows = np.zeros((n, config.row_stride), np.uint8)
     elements = _elements(config, store.rows[:n])
     rows[:, : elements.shape[1]] = elements
@@ -90,6 +93,9 @@ def _inner_store(
 ) -> Store:
     n = len(rows)
     store = grown_store(config, new_store(config), 0, n)
+    if config.codec == "sq4":
+        from_planes(config, rows, store.rows)
+        return store
     if config.codec == "b1":
         store.rows[:] = 0
     elements = _elements(config, store.rows)
@@ -152,10 +158,11 @@ def _same_store(
     norms: NDArray[np.float32] | None,
     labels: NDArray[np.int64],
 ) -> Store:
-    """Rows of a file where they are, or a copy of those that it pads otherwise."""
+    """Rows of a file where they are, or a copy of those that are not as inside."""
     store = new_store(config)
     inside = rows.view(store.rows.dtype) if rows.shape[1] % store.rows.dtype.itemsize == 0 else None
-    if inside is None or config.has_scale or inside.shape[1] != store.rows.shape[1]:
+    other = config.has_scale or config.codec == "sq4"
+    if inside is None or other or inside.shape[1] != store.rows.shape[1]:
         store = _inner_store(config, rows, norms)
     else:
         scales = inside.view(np.float32) if is_scaled(config) else norms

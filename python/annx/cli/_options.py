@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from annx._backends.base import STORAGE_DTYPES
+from annx._choose import PRESETS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 METRICS = ("l2", "ip", "cosine", "hamming")
-CODECS = ("auto", "compact", "f32", "f16", "bf16", "i8", "u8", "sq8", "b1")
+CODECS = (*PRESETS, *STORAGE_DTYPES)
 
 existing = click.Path(exists=True, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
