@@ -21,8 +21,8 @@ _CODES_FROM_DIM = 32
 #: From this dimension on, codes of edges have 1 bit a dimension: 2 would more than
 #: double the memory of float32 rows, and the estimates of 1 are good enough.
 _ONE_BIT_FROM_DIM = 512
-#: Beneath this dimension estimates by codes of edges are poor, and rows take few cache lines anyway:
-#: on 16-d mixtures `turbo` has half the queries per second of `auto` at recall .98.
+#: Beneath this dimension estimates by codes of edges are poor, and rows take few cache
+#: lines anyway: on 16-d mixtures they halve the queries per second at recall .98.
 _EDGES_FROM_DIM = 24
 #: Largest magnitudes of a row between which float16 holds it to 11 bits.
 _HALF_RANGE = (2.0**-8, 65504.0)
