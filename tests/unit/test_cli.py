@@ -86,7 +86,9 @@ def test_build_takes_codes_of_every_kind(files, codec):
     said = json.loads(
         run("build", files / "base.npy", files / "y.annx", "--codec", codec, "--json").stdout
     )
-    assert said["codec"] == annx.load(files / "y.annx").codec == codec.replace("turbo", "sq10")
+    # With as few dimensions "turbo" does as "auto".
+    stored = "f32" if codec == "turbo" else codec
+    assert said["codec"] == annx.load(files / "y.annx").codec == stored
 
 
 def test_build_of_packed_bits(tmp_path):
