@@ -2,6 +2,7 @@
 // pruned, joined with their reverse edges, and refined by one pass of searches. After PiPNN (arXiv
 // 2602.21247) and Vamana's second pass (Subramanya et al., NeurIPS 2019).
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <span>
 
@@ -134,6 +135,7 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
     for (std::size_t i = 0; i < size; ++i) {
       std::copy_n(vectors.row(leaf.slots[i]), stride, block.data() + i * stride);
     }
+    constexpr std::size_t kPiece = 64;
     std::vector<float> distances(size);
     std::vector<Neighbor> list;
     for (std::size_t i = 0; i < size; ++i) {
@@ -142,9 +144,17 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
       distances[i] = std::numeric_limits<float>::infinity();
       list.clear();
       float limit = std::numeric_limits<float>::max();
-      for (std::size_t j = 0; j < size; ++j) {
-        if (distances[j] > limit) continue;
-        list.push_back({distances[j], leaf.slots[j]});
+      for (std::size_t from = 0; from < size; from += kPiece) {
+        // Which pass is hard to predict: first those alone.
+        std::array<std::size_t, kPiece> some;
+        std::size_t count = 0;
+        for (std::size_t j = from; j < std::min(size, from + kPiece); ++j) {
+          some[count] = j;
+          count += static_cast<std::size_t>(distances[j] <= limit);
+        }
+        for (std::size_t c = 0; c < count; ++c) {
+          list.push_back({distances[some[c]], leaf.slots[some[c]]});
+        }
         if (list.size() < 3 * kNear) continue;
         keep_nearest(list, kNear);
         limit = list[kNear - 1].distance;
