@@ -8,6 +8,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "kernels/dispatch.h"
+#include "storage/planes.h"
 
 namespace annx::bindings {
 namespace {
@@ -122,7 +123,7 @@ py::array_t<float> planes(const std::string& isa, bool whole, const py::buffer& 
                           const py::buffer& rows, std::size_t stride, std::size_t dim,
                           const py::object& slots) {
   const py::buffer_info q = query.request(), r = rows.request();
-  const std::size_t plane = (dim + 7) / 8 * 4, lower = plane + 8;
+  const std::size_t plane = plane_bytes(dim), lower = plane + 8;
   const std::size_t row = whole ? lower + plane : plane;
   const auto available = static_cast<std::size_t>(r.size * r.itemsize);
   if (static_cast<std::size_t>(q.size * q.itemsize) < lower + plane || stride < row) {

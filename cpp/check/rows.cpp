@@ -8,6 +8,7 @@
 
 #include "kernels/dispatch.h"
 #include "storage/elements.h"
+#include "storage/planes.h"
 
 namespace annx {
 namespace {
@@ -53,24 +54,6 @@ std::int32_t fine_square(const std::int8_t* high, const std::byte* lower,
   }
   return sum;
 }
-
-// Codes of planes, whose halves 2 j and 2 j + 1 are in byte j; false if one is none.
-bool join(const std::byte* high, const std::byte* low, std::size_t count,
-          std::int8_t* codes) noexcept {
-  constexpr unsigned kMiddle = 136, kLeast = kMiddle - 119;
-  unsigned least = kLeast;
-  for (std::size_t i = 0; i < count; i += 2) {
-    const auto h = std::to_integer<unsigned>(high[i / 2]),
-               l = std::to_integer<unsigned>(low[i / 2]);
-    const unsigned even = (h & 15U) << 4 | (l & 15U), odd = (h & 240U) | l >> 4;
-    least = std::min({least, even, odd});
-    codes[i] = static_cast<std::int8_t>(even - kMiddle);
-    codes[i + 1] = static_cast<std::int8_t>(odd - kMiddle);
-  }
-  return least >= kLeast;
-}
-
-constexpr std::size_t plane_bytes(std::size_t dim) noexcept { return (dim + 7) / 8 * 4; }
 
 bool carries_scale(Metric metric, Codec codec) noexcept {
   return metric == Metric::kCosine && codec != Codec::kF32;
@@ -147,8 +130,11 @@ double RowCheck::square_of_codes(const std::byte* row) const noexcept {
     const auto* high = reinterpret_cast<const std::int8_t*>(row) + first;
     if (format_.planes) {
       const std::byte* low = row + factors_ + 2 * sizeof(float) + first / 2;
-      if (!join(row + first / 2, low, count, room)) return -1;
+      join_planes(row + first / 2, low, count, room);
       high = room;
+      // Halves that are no code's wrap around to 120 and more, or are -120 and less.
+      const auto [least, most] = std::minmax_element(room, room + count);
+      if (*least < -kLargestCode || *most > kLargestCode) return -1;
     }
     total += format_.more ? fine_square(high, row + lower_ + first / 4, count) / 16.0
                           : double{square_(high, high, count)};
@@ -170,9 +156,7 @@ const char* RowCheck::codes(const std::byte* row) const noexcept {
       return std::all_of(plane + (format_.dim + 1) / 2, plane + plane_bytes(format_.dim),
                          [](std::byte b) { return b == std::byte{0x88}; });
     };
-    if (!empty(row) || !empty(row + factors_ + 2 * sizeof(float))) {
-      return kPadding;
-    }
+    if (!empty(row) || !empty(row + factors_ + 2 * sizeof(float))) return kPadding;
   }
   if (format_.more) {
     const std::byte* lower = row + lower_;

@@ -171,7 +171,6 @@ void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowe
       sharpen(here, scratch);
       if (level > 0) at = levels_[level - 1].down[scratch.pool[0].id];
       if (level == 0 && !dead_.empty()) find_alive(query, at, nodes, scratch);
-      candidates.clear();
       for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
         const Neighbor found = scratch.pool[c];
         if (!dead_.test(here.slot(found.id))) candidates.push_back(found);

@@ -63,9 +63,7 @@ Slot Graph::find_start(const Query& query, Scratch& scratch) const {
 }
 
 void Graph::start(const Query& query, const Beam& beam, Scratch& scratch) const {
-  scratch.pool.reset(0);
-  scratch.pending = 0;
-  scratch.phase = Phase::kRows;
+  scratch.rest();
   if (entry_ == kNoLink) return;
   enter(query, scratch);
   scratch.beam = beam;

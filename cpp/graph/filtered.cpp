@@ -14,7 +14,6 @@ bool Graph::beam_through(const Query& query, std::size_t ef, std::size_t rows, s
   WidePool& pool = scratch.wide;
   pool.reset(ef);
   if (entry_ == kNoLink) return true;
-  make_room(scratch);
   const Slot start = find_start(query, scratch);
   const Stop stop = stop_for(query, k, ef, rows, start);
   pool.reset(stop.width(ef));
@@ -77,7 +76,6 @@ double Graph::passing_near(Slot node, const Passing& passing) const {
 
 // A local minimum of the distance on level 0: some hundred distances.
 Slot Graph::nearest_by(const Query& query, Scratch& scratch, Walk& walk) const {
-  make_room(scratch);
   Slot best = find_start(query, scratch);
   float nearest = vectors_.near(query, best);
   for (bool moved = true; moved;) {

@@ -50,17 +50,24 @@ struct Scratch {
   std::size_t pending = 0;
   kernels::EdgeQuery edge_query{};
   std::vector<std::byte> edge_work;
-  std::vector<Neighbor> expanded;
-  std::vector<float> best;    // the k least distances of these, sorted
-  std::vector<Slot> ids;      // gathered neighbours, by number on their level
-  std::vector<Slot> slots;    // the same by slot
-  std::vector<float> near;    // their distances from one end of an edge
-  std::vector<float> across;  // and from the other
+  std::vector<Neighbor> expanded;  // without edges, room for the same of a pool
+  std::vector<float> best;         // the k least distances of these, sorted
+  std::vector<Slot> ids;           // gathered neighbours, by number on their level
+  std::vector<Slot> slots;         // the same by slot
+  std::vector<float> near;         // their distances from one end of an edge
+  std::vector<float> across;       // and from the other
   std::vector<Neighbor> candidates;
   std::vector<Slot> passing;          // gathered nodes that pass a filter
   std::vector<Slot> failing;          // and neighbours that do not
   std::vector<std::byte> work;        // a prepared query
   std::vector<std::byte> exact_work;  // the same for the exact vectors
+
+  // Nothing is searched: the next step ends at once, with an empty pool.
+  void rest() {
+    pool.reset(0);
+    phase = Phase::kRows;
+    pending = 0;
+  }
 
   // What the next node of the pool must not be beyond.
   float bound() const noexcept { return stop.bound(stop.k == 0 ? 0 : pool.kth(stop.k)); }

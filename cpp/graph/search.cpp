@@ -99,7 +99,7 @@ void Graph::sharpen(const Layer& layer, Scratch& scratch) const {
     prefetch(vectors_.row(scratch.slots[i]), vectors_.space().stride());
   }
   vectors_.distances(scratch.query, scratch.slots.data(), found, scratch.near.data());
-  std::vector<Neighbor>& sharp = scratch.candidates;
+  std::vector<Neighbor>& sharp = scratch.expanded;
   sharp.clear();
   for (std::size_t i = 0; i < found; ++i) sharp.push_back({scratch.near[i], scratch.pool[i].id});
   std::stable_sort(sharp.begin(), sharp.end(),

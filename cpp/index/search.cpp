@@ -76,9 +76,7 @@ std::size_t Index::beam_width(std::size_t k, std::size_t ef) const {
 void Index::begin(const std::byte* query, std::size_t k, std::size_t ef, Scratch& scratch) const {
   const std::size_t width = beam_width(k, ef);
   if (width == 0) {
-    scratch.pool.reset(0);
-    scratch.phase = Phase::kRows;
-    scratch.pending = 0;
+    scratch.rest();
     return;
   }
   scratch.work.resize(space().work_bytes());

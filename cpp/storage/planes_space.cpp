@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kernels/dispatch.h"
+#include "storage/planes.h"
 #include "storage/scaled_space.h"
 
 namespace annx {
@@ -23,7 +24,6 @@ class PlanesSpace final : public ScaledSpace {
         planes_(kernels::selected_table().planes),
         upper_(kernels::selected_table().upper) {}
 
-  bool is_coarse() const noexcept override { return true; }
   std::size_t near_bytes() const noexcept override { return lower(); }
 
   void near(const Query& query, const std::byte* base, std::size_t pitch, const Slot* slots,
@@ -36,13 +36,9 @@ class PlanesSpace final : public ScaledSpace {
   }
 
  private:
-  static constexpr std::uint8_t kMiddle = 136;
-
-  static std::size_t plane_bytes(std::size_t dim) { return (dim + 7) / 8 * 4; }
   static Layout layout(std::size_t dim, bool more) {
     const std::size_t plane = plane_bytes(dim), low = 2 * plane + sizeof(Factors);
-    // The largest code that the upper half of 15 can stand for.
-    return {low + (more ? low_bytes(dim) : 0), plane, low, more, 119};
+    return {low + (more ? low_bytes(dim) : 0), plane, low, more, kLargestCode};
   }
   std::size_t lower() const noexcept { return plane_ + sizeof(Factors); }
 
@@ -68,12 +64,7 @@ class PlanesSpace final : public ScaledSpace {
 
   const std::int8_t* codes(const std::byte* stored, std::size_t from, std::size_t count,
                            std::int8_t* room) const noexcept override {
-    const auto* high = reinterpret_cast<const std::uint8_t*>(stored) + from / 2;
-    const auto* low = reinterpret_cast<const std::uint8_t*>(stored + lower()) + from / 2;
-    for (std::size_t j = 0; j < (count + 1) / 2; ++j) {
-      room[2 * j] = static_cast<std::int8_t>((high[j] << 4 | (low[j] & 15)) - kMiddle);
-      room[2 * j + 1] = static_cast<std::int8_t>(((high[j] & 0xf0) | low[j] >> 4) - kMiddle);
-    }
+    join_planes(stored + from / 2, stored + lower() + from / 2, count, room);
     return room;
   }
 

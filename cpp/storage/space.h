@@ -46,7 +46,7 @@ class Space {
 
   // A walk over the graph may compare by the first bytes of each row alone; see near().
   virtual std::size_t near_bytes() const noexcept { return stride_; }
-  virtual bool is_coarse() const noexcept { return false; }
+  bool is_coarse() const noexcept { return near_bytes() < stride_; }
   // Standard deviation of what near() gives; 0 where that is exact.
   virtual float error(const Query&, const std::byte*) const noexcept { return 0; }
 

@@ -93,8 +93,9 @@ def by_rows(config: Config, preset: str, keep: str, rows: NDArray[np.float32]) -
     rows : ndarray of shape (n, dim), float32
     """
     edge_bits, beside = 0, ""
-    as_auto = preset == "auto" or (preset == "turbo" and config.dim < _EDGES_FROM_DIM)
-    if preset == "turbo" and not as_auto:
+    with_edges = preset == "turbo" and config.dim >= _EDGES_FROM_DIM
+    as_auto = preset != "compact" and not with_edges
+    if with_edges:
         edge_bits = 2 if config.dim < _ONE_BIT_FROM_DIM else 1
         beside = f", neighbours' codes of {edge_bits} bits beside each row"
     # Other codecs than of floats hold what float16 would round, so that "f32" takes them too.
