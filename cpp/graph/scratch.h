@@ -36,11 +36,11 @@ struct Beam {
 
 struct Scratch {
   Pool pool;
+  Pool found;  // by edges, the nodes expanded so far at their own distances
   WidePool wide;
   Visited visited;
   // A search on its way: what it asks, where it is and what it will expand, when it stops, how
-  // many nodes it has expanded, how many gathered rows wait to be compared, and by edges the nodes
-  // expanded so far, at their own distances.
+  // many nodes it has expanded, and how many gathered rows wait to be compared.
   Query query;
   Phase phase = Phase::kRows;
   Descent descent;
@@ -50,12 +50,10 @@ struct Scratch {
   std::size_t pending = 0;
   kernels::EdgeQuery edge_query{};
   std::vector<std::byte> edge_work;
-  std::vector<Neighbor> expanded;  // without edges, room for the same of a pool
-  std::vector<float> best;         // the k least distances of these, sorted
-  std::vector<Slot> ids;           // gathered neighbours, by number on their level
-  std::vector<Slot> slots;         // the same by slot
-  std::vector<float> near;         // their distances from one end of an edge
-  std::vector<float> across;       // and from the other
+  std::vector<Slot> ids;      // gathered neighbours, by number on their level
+  std::vector<Slot> slots;    // the same by slot
+  std::vector<float> near;    // their distances from one end of an edge
+  std::vector<float> across;  // and from the other
   std::vector<Neighbor> candidates;
   std::vector<Slot> passing;          // gathered nodes that pass a filter
   std::vector<Slot> failing;          // and neighbours that do not
@@ -70,7 +68,7 @@ struct Scratch {
   }
 
   // What the next node of the pool must not be beyond.
-  float bound() const noexcept { return stop.bound(stop.k == 0 ? 0 : pool.kth(stop.k)); }
+  float bound() const noexcept { return stop.bound(pool.kth(stop.k)); }
 };
 
 class ScratchPool {

@@ -99,12 +99,9 @@ void Graph::sharpen(const Layer& layer, Scratch& scratch) const {
     prefetch(vectors_.row(scratch.slots[i]), vectors_.space().stride());
   }
   vectors_.distances(scratch.query, scratch.slots.data(), found, scratch.near.data());
-  std::vector<Neighbor>& sharp = scratch.expanded;
-  sharp.clear();
-  for (std::size_t i = 0; i < found; ++i) sharp.push_back({scratch.near[i], scratch.pool[i].id});
-  std::stable_sort(sharp.begin(), sharp.end(),
-                   [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
-  scratch.pool.assign(sharp);
+  scratch.found.reset(found);
+  for (std::size_t i = 0; i < found; ++i) scratch.found.insert(scratch.near[i], scratch.pool[i].id);
+  std::swap(scratch.pool, scratch.found);
 }
 
 void Graph::search(const Query& query, std::size_t ef, std::size_t rows, Scratch& scratch) const {

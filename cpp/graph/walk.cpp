@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <limits>
+#include <utility>
 
 #include "base/prefetch.h"
 #include "graph/graph.h"
@@ -20,38 +20,21 @@ void Graph::start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch
   scratch.edge_query = edges_->prepare(vectors_.space(), scratch.query, scratch.edge_work.data());
   scratch.visited.reset(rows);
   scratch.visited.mark(start);
-  scratch.expanded.clear();
-  scratch.best.clear();
+  scratch.found.reset(ef);
   scratch.pool.reset(ef);
   fetch(start);
   scratch.pool.insert(vectors_.distance(scratch.query, start), start);
 }
-
-namespace {
-
-// Enters the distance of an expanded node; the bound by the k nearest of these. The pool's bound
-// comes earlier: estimates of the k nearest are there before these are expanded.
-float note(float distance, const Stop& stop, Scratch& scratch) {
-  std::vector<float>& best = scratch.best;
-  if (best.size() == stop.k) {
-    if (distance >= best.back()) return stop.bound(best.back());
-    best.pop_back();
-  }
-  best.insert(std::upper_bound(best.begin(), best.end(), distance), distance);
-  return best.size() < stop.k ? std::numeric_limits<float>::infinity() : stop.bound(best.back());
-}
-
-}  // namespace
 
 bool Graph::advance_by_edges(Scratch& scratch) const {
   Pool& pool = scratch.pool;
   Slot node;
   if (!pool.pop(node)) return false;
   const float distance = vectors_.distance(scratch.query, node);
-  scratch.expanded.push_back({distance, node});
+  if (scratch.found.accepts(distance)) scratch.found.insert(distance, node);
+  // The pool's bound comes earlier: estimates of the k nearest are there before these are expanded.
   const Stop& stop = scratch.stop;
-  const float bound =
-      stop.k == 0 ? stop.bound(0) : std::min(note(distance, stop, scratch), scratch.bound());
+  const float bound = stop.bound(std::min(scratch.found.kth(stop.k), pool.kth(stop.k)));
   const Slot* links = links_of(node);
   alignas(64) float estimates[EdgeCodes::kBlock];
   for (std::size_t block = 0; block < edges_->blocks(); ++block) {
@@ -82,11 +65,7 @@ bool Graph::advance_by_edges(Scratch& scratch) const {
     for (std::size_t i = 0; i < waiting; ++i) fetch(next[i]);
     if (waiting > 0) return true;
   }
-  std::sort(scratch.expanded.begin(), scratch.expanded.end(),
-            [](const Neighbor& a, const Neighbor& b) {
-              return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
-            });
-  pool.assign(scratch.expanded);
+  std::swap(pool, scratch.found);
   return false;
 }
 
