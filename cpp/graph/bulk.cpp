@@ -15,6 +15,7 @@ namespace annx {
 namespace {
 
 constexpr std::size_t kNear = 32;       // neighbours kept from each of a row's two groups
+constexpr std::size_t kPiece = 64;      // distances looked at together
 constexpr std::size_t kTask = 128;      // nodes a task
 constexpr std::size_t kNarrowest = 48;  // beam of the refinement
 
@@ -23,20 +24,34 @@ std::size_t leaf_rows(const Space& space) {
   return std::clamp<std::size_t>((std::size_t{3} << 18) / space.stride(), 1000, 2000);
 }
 
-bool nearer(const Neighbor& a, const Neighbor& b) noexcept {
+// By distance, then by id; no function, so that sorting compares in place.
+constexpr auto nearer = [](const Neighbor& a, const Neighbor& b) noexcept {
   return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
+};
+
+// Whether an id is among so many. All are compared: where it would be found is hard to predict.
+bool is_among(Slot id, std::span<const Neighbor> list) noexcept {
+  std::uint32_t same = 0;
+  for (const Neighbor& n : list) same += n.id == id ? 1 : 0;
+  return same > 0;
 }
 
-// Each once, at the least of its distances: floats are summed in another order in a group of rows
-// than alone, so that a pair may have two.
-void sort_unique(std::vector<Neighbor>& list) {
-  std::sort(list.begin(), list.end(), [](const Neighbor& a, const Neighbor& b) {
-    return a.id != b.id ? a.id < b.id : a.distance < b.distance;
-  });
-  list.erase(std::unique(list.begin(), list.end(),
-                         [](const Neighbor& a, const Neighbor& b) { return a.id == b.id; }),
-             list.end());
-  std::sort(list.begin(), list.end(), nearer);
+// Adds those of `more`, in which none is twice, that are not in a list, sorted.
+void append_new(std::span<const Neighbor> more, std::vector<Neighbor>& list) {
+  const std::size_t size = list.size();
+  for (const Neighbor& n : more) {
+    if (!is_among(n.id, {list.data(), size})) list.push_back(n);
+  }
+  std::sort(list.begin() + static_cast<std::ptrdiff_t>(size), list.end(), nearer);
+}
+
+// The same into a sorted list.
+void merge_new(std::span<const Neighbor> more, std::vector<Neighbor>& list) {
+  const auto size = static_cast<std::ptrdiff_t>(list.size());
+  append_new(more, list);
+  std::inplace_merge(
+      list.begin(), list.begin() + size, list.end(),
+      [](const Neighbor& a, const Neighbor& b) noexcept { return a.distance < b.distance; });
 }
 
 // The `count` nearest, the farthest of them last.
@@ -117,6 +132,25 @@ Reverse reverse(const Lists& lists, const std::vector<Slot>& nodes, std::size_t 
   return to;
 }
 
+// No less than the kNear-th of them, as so many of their kPiece classes have a least that is not
+// beyond it; finite. Some 50 of 1,000 are within.
+float bound(const std::vector<float>& distances) {
+  std::array<float, kPiece> least;
+  least.fill(std::numeric_limits<float>::max());
+  std::size_t from = 0;
+  for (; from + kPiece <= distances.size(); from += kPiece) {
+    for (std::size_t i = 0; i < kPiece; ++i) {
+      const float distance = distances[from + i];
+      least[i] = distance < least[i] ? distance : least[i];
+    }
+  }
+  for (std::size_t i = 0; from + i < distances.size(); ++i) {
+    least[i] = std::min(least[i], distances[from + i]);
+  }
+  std::nth_element(least.begin(), least.begin() + (kNear - 1), least.end());
+  return least[kNear - 1];
+}
+
 // The nearest in each node's two groups, by 2 x slot + turn.
 Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std::size_t rows,
                      std::uint64_t seed, std::size_t num_threads,
@@ -135,7 +169,6 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
     for (std::size_t i = 0; i < size; ++i) {
       std::copy_n(vectors.row(leaf.slots[i]), stride, block.data() + i * stride);
     }
-    constexpr std::size_t kPiece = 64;
     std::vector<float> distances(size);
     std::vector<Neighbor> list;
     for (std::size_t i = 0; i < size; ++i) {
@@ -143,7 +176,7 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
       vectors.space().distances(query, block.data(), stride, nullptr, size, distances.data());
       distances[i] = std::numeric_limits<float>::infinity();
       list.clear();
-      float limit = std::numeric_limits<float>::max();
+      const float limit = bound(distances);
       for (std::size_t from = 0; from < size; from += kPiece) {
         // Which pass is hard to predict: first those alone.
         std::array<std::size_t, kPiece> some;
@@ -155,9 +188,6 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
         for (std::size_t c = 0; c < count; ++c) {
           list.push_back({distances[some[c]], leaf.slots[some[c]]});
         }
-        if (list.size() < 3 * kNear) continue;
-        keep_nearest(list, kNear);
-        limit = list[kNear - 1].distance;
       }
       const std::size_t kept = std::min(kNear, list.size());
       keep_nearest(list, kept);
@@ -169,9 +199,8 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
 
 }  // namespace
 
-// Chooses `most` neighbours of a node from scratch.candidates, in any order and with repeats.
+// Chooses `most` neighbours of a node from scratch.candidates.
 void Graph::choose(std::size_t most, Scratch& scratch, std::vector<Batch::Edge>& edges) const {
-  sort_unique(scratch.candidates);
   // A hub is named by thousands; a search and a row are never cut, or ways to other clusters go.
   const std::size_t limit = std::max(options_.ef_construction, kNarrowest) + degree();
   if (scratch.candidates.size() > limit) scratch.candidates.resize(limit);
@@ -193,21 +222,15 @@ void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& 
   for_nodes(nodes, num_threads, scratches, poll, from, to, [&](Slot node, Scratch& scratch) {
     std::vector<Batch::Edge> edges;
     make_room(scratch);
-    scratch.candidates.assign(named[node].begin(), named[node].end());
+    scratch.candidates.assign(lists[node].begin(), lists[node].end());
     if (prune) {
-      scratch.candidates.insert(scratch.candidates.end(), lists[node].begin(), lists[node].end());
+      merge_new(named[node], scratch.candidates);
       choose(degree(), scratch, edges);
     } else {
+      append_new(named[node], scratch.candidates);
+      if (scratch.candidates.size() > degree()) scratch.candidates.resize(degree());
       edges.clear();
-      for (const Neighbor& n : lists[node]) edges.push_back({n.id, n.distance, false});
-      sort_unique(scratch.candidates);
-      for (const Neighbor& n : scratch.candidates) {
-        if (edges.size() == degree()) break;
-        const auto is_same = [&](const Batch::Edge& e) { return e.id == n.id; };
-        if (std::none_of(edges.begin(), edges.end(), is_same)) {
-          edges.push_back({n.id, n.distance, false});
-        }
-      }
+      for (const Neighbor& n : scratch.candidates) edges.push_back({n.id, n.distance, false});
     }
     write_row(node, edges);
   });
@@ -298,6 +321,7 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
   const auto between = [&](double share) { poll(0.5 + 0.35 * share); };
   parallel_rounds(tasks, num_threads, kRound, between, [&](std::size_t task) {
     std::vector<Batch::Edge> edges;
+    std::vector<Neighbor> own;
     take_turns(
         *this, scratches, task * kTask, std::min(nodes.size(), (task + 1) * kTask),
         [&](std::size_t i, Scratch& scratch) {
@@ -315,12 +339,15 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
           // Its row too: the way from one cluster to another is far longer than the beam is wide.
           const Slot* row = links_of(node);
           std::size_t count = 0;
-          for (; count < degree() && row[count] != kNoLink; ++count)
-            scratch.slots[count] = row[count] & kSlotMask;
-          vectors_.distances(scratch.query, scratch.slots.data(), count, scratch.near.data());
-          for (std::size_t l = 0; l < count; ++l) {
-            scratch.candidates.push_back({scratch.near[l], scratch.slots[l]});
+          for (std::size_t l = 0; l < degree() && row[l] != kNoLink; ++l) {
+            const Slot id = row[l] & kSlotMask;
+            if (!is_among(id, scratch.candidates)) scratch.slots[count++] = id;
           }
+          vectors_.distances(scratch.query, scratch.slots.data(), count, scratch.near.data());
+          own.clear();
+          for (std::size_t l = 0; l < count; ++l)
+            own.push_back({scratch.near[l], scratch.slots[l]});
+          merge_new(own, scratch.candidates);
           choose(degree(), scratch, edges);
           lists.set(node, edges);
         });
@@ -337,9 +364,8 @@ void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t n
       std::vector<Batch::Edge> edges;
       make_room(scratch);
       scratch.candidates.clear();
-      for (const Slot turn : {2 * node, 2 * node + 1}) {
-        scratch.candidates.insert(scratch.candidates.end(), near[turn].begin(), near[turn].end());
-      }
+      append_new(near[2 * node], scratch.candidates);
+      merge_new(near[2 * node + 1], scratch.candidates);
       // Half a row: the other half is for those that choose this node.
       choose(options_.M, scratch, edges);
       lists.set(node, edges);
