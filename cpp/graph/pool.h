@@ -17,8 +17,8 @@ class Pool {
  public:
   void reset(std::size_t capacity) {
     if (ids_.size() < capacity + 1) {
-      ids_.resize(capacity + 1);
       distances_.resize(capacity + 1 + kStep);
+      ids_.resize(capacity + 1);  // last, because it tells whether there is room
     }
     std::fill_n(distances_.begin(), capacity + 1 + kStep, kNone);
     capacity_ = capacity;
