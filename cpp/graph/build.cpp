@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "graph/graph.h"
+#include "graph/turns.h"
 
 namespace annx {
 namespace {
@@ -146,45 +147,67 @@ void Graph::abandon() noexcept {
   levels_.resize(top_);
 }
 
-void Graph::plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowest,
-                 Scratch& scratch) const {
-  Batch::Node& node = batch.nodes[i];
+// Chooses the neighbours of node i on a level among what its search left in scratch.pool and the
+// nodes before it in the batch.
+void Graph::weigh(Batch& batch, std::size_t i, std::size_t level, bool searched,
+                  Scratch& scratch) const {
+  const Layer here = layer(level);
+  std::vector<Neighbor>& candidates = scratch.candidates;
+  candidates.clear();
+  for (std::size_t c = 0; searched && c < scratch.pool.size(); ++c) {
+    const Neighbor found = scratch.pool[c];
+    if (!dead_.test(here.slot(found.id))) candidates.push_back(found);
+  }
+  const std::size_t found = candidates.size();
+  std::vector<Slot> peers;
+  for (std::size_t j = 0; j < i; ++j) {
+    const Batch::Node& peer = batch.nodes[j];
+    if (peer.numbers.size() <= level) continue;
+    peers.push_back(peer.slot);
+    candidates.push_back({0, peer.numbers[level]});
+  }
+  std::vector<float> apart(peers.size());
+  vectors_.distances(vectors_.query(batch.nodes[i].slot), peers.data(), peers.size(), apart.data());
+  for (std::size_t j = 0; j < peers.size(); ++j) candidates[found + j].distance = apart[j];
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
+  if (candidates.size() > options_.ef_construction) candidates.resize(options_.ef_construction);
+  select(here, here.degree, scratch, batch.nodes[i].forward[level]);
+}
+
+void Graph::plan_upper(Batch& batch, std::size_t i, Scratch& scratch) const {
+  const Batch::Node& node = batch.nodes[i];
   const Query query = vectors_.query(node.slot);
   make_room(scratch);
-
-  // Nodes before this one in the batch; they are few and near each other in memory.
-  std::vector<Slot> peers(i);
-  std::vector<float> apart(i);
-  for (std::size_t j = 0; j < i; ++j) peers[j] = batch.nodes[j].slot;
-  vectors_.distances(query, peers.data(), i, apart.data());
-
   const std::size_t top = node.numbers.size() - 1;
   Slot at = entry_ == kNoLink ? kNoLink : descend_to(top, query, scratch);
-  for (std::size_t level = top + 1; level-- > lowest;) {
-    const Layer here = layer(level);
-    std::vector<Neighbor>& candidates = scratch.candidates;
-    candidates.clear();
-    if (level <= top_ && at != kNoLink) {
-      if (level == 0) at = seeds_.nearest(vectors_, query, at);
-      const std::size_t nodes = level == 0 ? rows : levels_[level - 1].count;
-      beam(query, here, at, options_.ef_construction, nodes, scratch);
+  for (std::size_t level = top; level > 0; --level) {
+    const bool searched = level <= top_ && at != kNoLink;
+    if (searched) {
+      const Layer here = layer(level);
+      beam(query, here, at, options_.ef_construction, levels_[level - 1].count, scratch);
       sharpen(here, scratch);
-      if (level > 0) at = levels_[level - 1].down[scratch.pool[0].id];
-      if (level == 0 && !dead_.empty()) find_alive(query, at, nodes, scratch);
-      for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
-        const Neighbor found = scratch.pool[c];
-        if (!dead_.test(here.slot(found.id))) candidates.push_back(found);
-      }
+      at = levels_[level - 1].down[scratch.pool[0].id];
     }
-    for (std::size_t j = 0; j < i; ++j) {
-      const Batch::Node& peer = batch.nodes[j];
-      if (peer.numbers.size() > level) candidates.push_back({apart[j], peer.numbers[level]});
-    }
-    std::stable_sort(candidates.begin(), candidates.end(),
-                     [](const Neighbor& a, const Neighbor& b) { return a.distance < b.distance; });
-    if (candidates.size() > options_.ef_construction) candidates.resize(options_.ef_construction);
-    select(here, here.degree, scratch, node.forward[level]);
+    weigh(batch, i, level, searched, scratch);
   }
+}
+
+void Graph::plan(Batch& batch, std::size_t from, std::size_t to, std::size_t rows,
+                 ScratchPool& scratches) const {
+  take_turns(
+      *this, scratches, from, to,
+      [&](std::size_t i, Scratch& scratch) {
+        make_room(scratch);
+        if (batch.nodes[i].numbers.size() > 1) plan_upper(batch, i, scratch);
+        start(vectors_.query(batch.nodes[i].slot), {0, options_.ef_construction, rows, false},
+              scratch);
+      },
+      [&](std::size_t i, Scratch& scratch) {
+        sharpen(layer(0), scratch);
+        if (!dead_.empty() && scratch.pool.size() > 0) find_alive(scratch.query, rows, scratch);
+        weigh(batch, i, 0, true, scratch);
+      });
 }
 
 void Graph::hang_to(Batch::Node& node, Slot parent) const {
@@ -193,14 +216,15 @@ void Graph::hang_to(Batch::Node& node, Slot parent) const {
 }
 
 // Sees to it that scratch.pool holds a node that is not dead, if there is one.
-void Graph::find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const {
+void Graph::find_alive(const Query& query, std::size_t rows, Scratch& scratch) const {
   for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
     if (!dead_.test(scratch.pool[i].id)) return;
   }
   // As wide as the breadth-first walk that a search of any width is at least.
   scratch.visited.reset(rows);
-  scratch.visited.mark(start);
-  std::vector<Slot> queue{start};
+  const Slot nearest = scratch.pool[0].id;
+  scratch.visited.mark(nearest);
+  std::vector<Slot> queue{nearest};
   for (std::size_t next = 0; next < queue.size(); ++next) {
     if (!dead_.test(queue[next])) {
       scratch.pool.reset(1);

@@ -118,10 +118,12 @@ class Graph {
   Batch begin(const std::vector<Slot>& slots);
   // Takes begin() back.
   void abandon() noexcept;
-  // Chooses the neighbours of node i among the graph and the nodes before it in the batch, on its
-  // levels from `lowest` up.
-  void plan(Batch& batch, std::size_t i, std::size_t rows, std::size_t lowest,
-            Scratch& scratch) const;
+  // Chooses the neighbours of the nodes of a batch from one to before another, each among the graph
+  // and the nodes before it in the batch.
+  void plan(Batch& batch, std::size_t from, std::size_t to, std::size_t rows,
+            ScratchPool& scratches) const;
+  // Those of node i on its levels above 0.
+  void plan_upper(Batch& batch, std::size_t i, Scratch& scratch) const;
   // Plans an edge to a node of level 0, where no other was found.
   void hang_to(Batch::Node& node, Slot parent) const;
   // Writes the edges that were planned. The result does not depend on `num_threads`. `publish` is
@@ -286,7 +288,8 @@ class Graph {
              Gate& gate) noexcept;
 
   // build.cpp
-  void find_alive(const Query& query, Slot start, std::size_t rows, Scratch& scratch) const;
+  void weigh(Batch& batch, std::size_t i, std::size_t level, bool searched, Scratch& scratch) const;
+  void find_alive(const Query& query, std::size_t rows, Scratch& scratch) const;
 
   // remove.cpp
   void leave_tree(const std::vector<Slot>& dead, std::size_t num_threads, Scratch& scratch,

@@ -150,9 +150,10 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
       free_.reserve(end);
       twins_.make_room(twins);
     }
-    parallel_for(fresh.size(), num_threads, [&](std::size_t i) {
-      ScratchPool::Lease lease(scratch_);
-      graph_.plan(batch, i, end, 0, *lease);
+    // Rows a task: several, so that they take turns, and work for every thread.
+    const std::size_t task = std::clamp<std::size_t>(fresh.size() / (2 * num_threads), 4, 32);
+    parallel_for((fresh.size() + task - 1) / task, num_threads, [&](std::size_t t) {
+      graph_.plan(batch, t * task, std::min(fresh.size(), (t + 1) * task), end, scratch_);
     });
     // Only in a graph that a file left in pieces does its entry lead to no live node.
     if (!fresh.empty() && batch.nodes[0].forward[0].empty() && live_nodes() > 0) {
@@ -199,7 +200,7 @@ void Index::link_upper(const std::vector<Slot>& slots, std::size_t num_threads,
     Batch batch = graph_.begin({from, from + static_cast<std::ptrdiff_t>(size)});
     parallel_for(size, num_threads, [&](std::size_t i) {
       ScratchPool::Lease lease(scratch_);
-      graph_.plan(batch, i, slots.back() + std::size_t{1}, 1, *lease);
+      graph_.plan_upper(batch, i, *lease);
     });
     graph_.link(batch, 1, num_threads, scratch_, gate_, nullptr);
     at += size;
