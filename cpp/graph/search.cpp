@@ -90,8 +90,8 @@ bool Graph::advance_by_rows(Scratch& scratch) const { return hop(layer(0), scrat
 
 // The pool by whole rows, as choosing neighbours needs it.
 void Graph::sharpen(const Layer& layer, Scratch& scratch) const {
-  if (!vectors_.space().is_coarse()) return;
   const std::size_t found = scratch.pool.size();
+  if (found == 0 || !vectors_.space().is_coarse()) return;
   if (scratch.slots.size() < found) scratch.slots.resize(found);
   if (scratch.near.size() < found) scratch.near.resize(found);
   for (std::size_t i = 0; i < found; ++i) {
