@@ -199,7 +199,7 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
 
 }  // namespace
 
-// Chooses `most` neighbours of a node from scratch.candidates.
+// Chooses `most` neighbours of a node from scratch.candidates, sorted by distance, each once.
 void Graph::choose(std::size_t most, Scratch& scratch, std::vector<Batch::Edge>& edges) const {
   // A hub is named by thousands; a search and a row are never cut, or ways to other clusters go.
   const std::size_t limit = std::max(options_.ef_construction, kNarrowest) + degree();

@@ -126,7 +126,7 @@ class Pool {
     return distance == distance ? std::min(place, size_) : size_;
   }
 
-  // One more than capacity: insertion shifts before the last one falls off.
+  // More than capacity: insertion shifts before the last one falls off, and kStep distances.
   std::vector<float> distances_;
   std::vector<Slot> ids_;
   std::size_t capacity_ = 0;

@@ -36,7 +36,7 @@ struct Beam {
 
 struct Scratch {
   Pool pool;
-  Pool found;  // by edges, the nodes expanded so far at their own distances
+  Pool found;  // nodes at sharper distances: by edges those expanded so far, or see sharpen()
   WidePool wide;
   Visited visited;
   // A search on its way: what it asks, where it is and what it will expand, when it stops, how

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/prefetch.h"
 #include "graph/graph.h"

@@ -150,8 +150,8 @@ void Index::add_batch(const std::byte* input, std::size_t count, std::span<const
       free_.reserve(end);
       twins_.make_room(twins);
     }
-    // Rows a task: several, so that they take turns, and work for every thread.
-    const std::size_t task = std::clamp<std::size_t>(fresh.size() / (2 * num_threads), 4, 32);
+    // Rows a task: work for every thread, then several, so that they take turns.
+    const std::size_t task = std::clamp<std::size_t>(fresh.size() / num_threads, 1, 32);
     parallel_for((fresh.size() + task - 1) / task, num_threads, [&](std::size_t t) {
       graph_.plan(batch, t * task, std::min(fresh.size(), (t + 1) * task), end, scratch_);
     });
