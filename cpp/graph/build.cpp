@@ -149,12 +149,12 @@ void Graph::abandon() noexcept {
 
 // Chooses the neighbours of node i on a level among what its search left in scratch.pool and the
 // nodes before it in the batch.
-void Graph::weigh(Batch& batch, std::size_t i, std::size_t level, bool searched,
-                  Scratch& scratch) const {
+void Graph::weigh(Batch& batch, std::size_t i, std::size_t level, Scratch& scratch) const {
+  make_room(scratch);
   const Layer here = layer(level);
   std::vector<Neighbor>& candidates = scratch.candidates;
   candidates.clear();
-  for (std::size_t c = 0; searched && c < scratch.pool.size(); ++c) {
+  for (std::size_t c = 0; c < scratch.pool.size(); ++c) {
     const Neighbor found = scratch.pool[c];
     if (!dead_.test(here.slot(found.id))) candidates.push_back(found);
   }
@@ -178,18 +178,17 @@ void Graph::weigh(Batch& batch, std::size_t i, std::size_t level, bool searched,
 void Graph::plan_upper(Batch& batch, std::size_t i, Scratch& scratch) const {
   const Batch::Node& node = batch.nodes[i];
   const Query query = vectors_.query(node.slot);
-  make_room(scratch);
   const std::size_t top = node.numbers.size() - 1;
   Slot at = entry_ == kNoLink ? kNoLink : descend_to(top, query, scratch);
   for (std::size_t level = top; level > 0; --level) {
-    const bool searched = level <= top_ && at != kNoLink;
-    if (searched) {
+    scratch.pool.reset(0);
+    if (level <= top_ && at != kNoLink) {
       const Layer here = layer(level);
       beam(query, here, at, options_.ef_construction, levels_[level - 1].count, scratch);
       sharpen(here, scratch);
       at = levels_[level - 1].down[scratch.pool[0].id];
     }
-    weigh(batch, i, level, searched, scratch);
+    weigh(batch, i, level, scratch);
   }
 }
 
@@ -198,15 +197,14 @@ void Graph::plan(Batch& batch, std::size_t from, std::size_t to, std::size_t row
   take_turns(
       *this, scratches, from, to,
       [&](std::size_t i, Scratch& scratch) {
-        make_room(scratch);
         if (batch.nodes[i].numbers.size() > 1) plan_upper(batch, i, scratch);
         start(vectors_.query(batch.nodes[i].slot), {0, options_.ef_construction, rows, false},
               scratch);
       },
       [&](std::size_t i, Scratch& scratch) {
         sharpen(layer(0), scratch);
-        if (!dead_.empty() && scratch.pool.size() > 0) find_alive(scratch.query, rows, scratch);
-        weigh(batch, i, 0, true, scratch);
+        if (!dead_.empty() && scratch.pool.size() > 0) find_alive(rows, scratch);
+        weigh(batch, i, 0, scratch);
       });
 }
 
@@ -216,7 +214,7 @@ void Graph::hang_to(Batch::Node& node, Slot parent) const {
 }
 
 // Sees to it that scratch.pool holds a node that is not dead, if there is one.
-void Graph::find_alive(const Query& query, std::size_t rows, Scratch& scratch) const {
+void Graph::find_alive(std::size_t rows, Scratch& scratch) const {
   for (std::size_t i = 0; i < scratch.pool.size(); ++i) {
     if (!dead_.test(scratch.pool[i].id)) return;
   }
@@ -228,7 +226,7 @@ void Graph::find_alive(const Query& query, std::size_t rows, Scratch& scratch) c
   for (std::size_t next = 0; next < queue.size(); ++next) {
     if (!dead_.test(queue[next])) {
       scratch.pool.reset(1);
-      scratch.pool.insert(vectors_.distance(query, queue[next]), queue[next]);
+      scratch.pool.insert(vectors_.distance(scratch.query, queue[next]), queue[next]);
       return;
     }
     const std::size_t count = gather(layer(0), queue[next], scratch, true);

@@ -15,7 +15,7 @@ namespace annx {
 namespace {
 
 constexpr std::size_t kNear = 32;       // neighbours kept from each of a row's two groups
-constexpr std::size_t kPiece = 64;      // distances looked at together
+constexpr std::size_t kClasses = 64;    // of distances, by place; see bound()
 constexpr std::size_t kTask = 128;      // nodes a task
 constexpr std::size_t kNarrowest = 48;  // beam of the refinement
 
@@ -52,14 +52,6 @@ void merge_new(std::span<const Neighbor> more, std::vector<Neighbor>& list) {
   std::inplace_merge(
       list.begin(), list.begin() + size, list.end(),
       [](const Neighbor& a, const Neighbor& b) noexcept { return a.distance < b.distance; });
-}
-
-// The `count` nearest, the farthest of them last.
-void keep_nearest(std::vector<Neighbor>& list, std::size_t count) {
-  if (count == 0) return;
-  const auto last = list.begin() + static_cast<std::ptrdiff_t>(count - 1);
-  std::nth_element(list.begin(), last, list.end(), nearer);
-  list.resize(count);
 }
 
 // Calls body(node, scratch) for every node, and poll with shares from `from` to `to`.
@@ -132,20 +124,17 @@ Reverse reverse(const Lists& lists, const std::vector<Slot>& nodes, std::size_t 
   return to;
 }
 
-// No less than the kNear-th of them, as so many of their kPiece classes have a least that is not
-// beyond it; finite. Some 50 of 1,000 are within.
+// No less than the kNear-th of the distances, as so many of their kClasses classes have a least
+// that is not beyond it; finite. Some 50 of 1,000 are within. They fill whole kClasses.
 float bound(const std::vector<float>& distances) {
-  std::array<float, kPiece> least;
+  std::array<float, kClasses> least;
   least.fill(std::numeric_limits<float>::max());
-  std::size_t from = 0;
-  for (; from + kPiece <= distances.size(); from += kPiece) {
-    for (std::size_t i = 0; i < kPiece; ++i) {
+  for (std::size_t from = 0; from < distances.size(); from += kClasses) {
+    for (std::size_t i = 0; i < kClasses; ++i) {
+      // std::min returns a reference, which costs 2 % of a build.
       const float distance = distances[from + i];
       least[i] = distance < least[i] ? distance : least[i];
     }
-  }
-  for (std::size_t i = 0; from + i < distances.size(); ++i) {
-    least[i] = std::min(least[i], distances[from + i]);
   }
   std::nth_element(least.begin(), least.begin() + (kNear - 1), least.end());
   return least[kNear - 1];
@@ -169,28 +158,23 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
     for (std::size_t i = 0; i < size; ++i) {
       std::copy_n(vectors.row(leaf.slots[i]), stride, block.data() + i * stride);
     }
-    std::vector<float> distances(size);
-    std::vector<Neighbor> list;
+    std::vector<float> distances((size + kClasses - 1) / kClasses * kClasses,
+                                 std::numeric_limits<float>::infinity());
+    std::vector<Neighbor> list(size);
     for (std::size_t i = 0; i < size; ++i) {
       const Query query = vectors.space().from_stored(block.data() + i * stride);
       vectors.space().distances(query, block.data(), stride, nullptr, size, distances.data());
       distances[i] = std::numeric_limits<float>::infinity();
-      list.clear();
       const float limit = bound(distances);
-      for (std::size_t from = 0; from < size; from += kPiece) {
-        // Which pass is hard to predict: first those alone.
-        std::array<std::size_t, kPiece> some;
-        std::size_t count = 0;
-        for (std::size_t j = from; j < std::min(size, from + kPiece); ++j) {
-          some[count] = j;
-          count += static_cast<std::size_t>(distances[j] <= limit);
-        }
-        for (std::size_t c = 0; c < count; ++c) {
-          list.push_back({distances[some[c]], leaf.slots[some[c]]});
-        }
+      std::size_t count = 0;
+      for (std::size_t j = 0; j < size; ++j) {
+        // Written whether it counts or not: that is hard to predict.
+        list[count] = {distances[j], leaf.slots[j]};
+        count += static_cast<std::size_t>(distances[j] <= limit);
       }
-      const std::size_t kept = std::min(kNear, list.size());
-      keep_nearest(list, kept);
+      const auto last = list.begin() + static_cast<std::ptrdiff_t>(count);
+      if (count > kNear) std::nth_element(list.begin(), list.begin() + kNear, last, nearer);
+      const std::size_t kept = std::min(kNear, count);
       near.set(2 * leaf.slots[i] + leaf.turn[i], list.data(), kept);
     }
   });
@@ -229,7 +213,6 @@ void Graph::join(const std::vector<Slot>& nodes, std::size_t rows, const Lists& 
     } else {
       append_new(named[node], scratch.candidates);
       if (scratch.candidates.size() > degree()) scratch.candidates.resize(degree());
-      edges.clear();
       for (const Neighbor& n : scratch.candidates) edges.push_back({n.id, n.distance, false});
     }
     write_row(node, edges);

@@ -288,8 +288,8 @@ class Graph {
              Gate& gate) noexcept;
 
   // build.cpp
-  void weigh(Batch& batch, std::size_t i, std::size_t level, bool searched, Scratch& scratch) const;
-  void find_alive(const Query& query, std::size_t rows, Scratch& scratch) const;
+  void weigh(Batch& batch, std::size_t i, std::size_t level, Scratch& scratch) const;
+  void find_alive(std::size_t rows, Scratch& scratch) const;
 
   // remove.cpp
   void leave_tree(const std::vector<Slot>& dead, std::size_t num_threads, Scratch& scratch,

@@ -6,34 +6,12 @@
 
 #include "kernels/dispatch.h"
 #include "storage/elements.h"
+#include "storage/rounding.h"
 
 namespace annx {
 namespace {
 
 constexpr float kRoot2 = 1.41421356F;
-
-// Magic-number rounding to nearest even: vectorises without SSE4.1.
-std::int32_t round(float x) noexcept {
-  const float shifted = x + 0x1.8p23F;
-  std::int32_t bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  return bits - 0x4b400000;
-}
-
-// Largest magnitude, in as many chains as the compiler may keep in vectors.
-float largest_of(const float* x, std::size_t count) noexcept {
-  constexpr std::size_t kChains = 16;
-  float most[kChains] = {};
-  std::size_t i = 0;
-  for (; i + kChains <= count; i += kChains) {
-    for (std::size_t c = 0; c < kChains; ++c) {
-      const float magnitude = std::abs(x[i + c]);
-      most[c] = most[c] < magnitude ? magnitude : most[c];
-    }
-  }
-  for (; i < count; ++i) most[0] = std::max(most[0], std::abs(x[i]));
-  return *std::max_element(most, most + kChains);
-}
 
 }  // namespace
 
@@ -65,17 +43,17 @@ void ScaledSpace::encode(const float* input, float* rotated, std::int8_t* codes,
   if (layout_.more) {
     const float inverse = 4 / step;
     for (std::size_t i = 0; i < columns(); ++i) {
-      codes[i] = static_cast<std::int8_t>((round(rotated[i] * inverse) + 2) >> 2);
+      codes[i] = static_cast<std::int8_t>((nearest_integer(rotated[i] * inverse) + 2) >> 2);
     }
     auto* low = reinterpret_cast<unsigned char*>(stored + layout_.low);
     for (std::size_t i = 0; lower && i < columns(); ++i) {
-      const int rest = round(rotated[i] * inverse) + 2 - 4 * codes[i];
+      const int rest = nearest_integer(rotated[i] * inverse) + 2 - 4 * codes[i];
       low[i / 4] |= static_cast<unsigned char>(rest << (i % 4 * 2));
     }
   } else {
     const float inverse = 1 / step;
     for (std::size_t i = 0; i < columns(); ++i) {
-      codes[i] = static_cast<std::int8_t>(round(rotated[i] * inverse));
+      codes[i] = static_cast<std::int8_t>(nearest_integer(rotated[i] * inverse));
     }
   }
   pack(codes, stored);
