@@ -72,6 +72,7 @@ void Graph::start(const Query& query, const Beam& beam, Scratch& scratch) const 
 
 bool Graph::advance(Scratch& scratch) const {
   if (scratch.phase == Phase::kEdges) return advance_by_edges(scratch);
+  if (scratch.phase == Phase::kEstimated) return compare_estimated(scratch);
   if (scratch.phase == Phase::kRows) return advance_by_rows(scratch);
   if (scratch.descent.level > 0) {
     descend(scratch);

@@ -256,6 +256,8 @@ class Graph {
   void fetch(Slot node) const noexcept;
   void start_by_edges(Slot start, std::size_t ef, std::size_t rows, Scratch& scratch) const;
   bool advance_by_edges(Scratch& scratch) const;
+  void gather_estimated(Scratch& scratch) const;
+  bool compare_estimated(Scratch& scratch) const;
   // filtered.cpp
   template <class Counts>
   bool beam_through(const Query& query, std::size_t ef, std::size_t rows, std::size_t budget,

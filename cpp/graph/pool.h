@@ -2,11 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "base/types.h"
@@ -69,10 +69,11 @@ class Pool {
   // What accepts() compares with.
   float limit() const noexcept { return size_ < capacity_ ? kNone : distances_[size_ - 1]; }
 
-  // The nodes that pop would return next, up to two; returns how many.
-  std::size_t peek(std::array<Slot, 2>& ids) const noexcept {
+  // The nodes that pop would return next, as many as `ids` holds, no farther than `limit`; returns
+  // how many.
+  std::size_t peek(std::span<Slot> ids, float limit = kNone) const noexcept {
     std::size_t found = 0;
-    for (std::size_t i = next_; i < size_ && found < ids.size(); ++i) {
+    for (std::size_t i = next_; i < size_ && found < ids.size() && distances_[i] <= limit; ++i) {
       if ((ids_[i] & kExpanded) == 0) ids[found++] = ids_[i];
     }
     return found;

@@ -15,8 +15,9 @@
 
 namespace annx {
 
-// What a search does next: go down the levels, or expand its beam by rows or by codes of edges.
-enum class Phase : std::uint8_t { kDescent, kRows, kEdges };
+// What a search does next: go down the levels, expand its beam by rows or by codes of edges, or
+// after the latter compare what was only estimated.
+enum class Phase : std::uint8_t { kDescent, kRows, kEdges, kEstimated };
 
 // Where a search is on its way down: a node by its number on its level, and its distance.
 struct Descent {

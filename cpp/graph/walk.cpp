@@ -65,7 +65,34 @@ bool Graph::advance_by_edges(Scratch& scratch) const {
     for (std::size_t i = 0; i < waiting; ++i) fetch(next[i]);
     if (waiting > 0) return true;
   }
-  std::swap(pool, scratch.found);
+  gather_estimated(scratch);
+  return true;
+}
+
+// Asks for the rows of those nearest in the pool that a result may want although none has been
+// expanded: an estimate within a tenth of the k-th distance may be nearer than that.
+void Graph::gather_estimated(Scratch& scratch) const {
+  constexpr std::size_t kLeast = 16;
+  constexpr float kReach = 1.1F;
+  const std::size_t most = std::min(std::max(scratch.beam.k, kLeast), scratch.pool.size());
+  if (scratch.slots.size() < most) scratch.slots.resize(most);
+  if (scratch.near.size() < most) scratch.near.resize(most);
+  const float kth = scratch.found.kth(scratch.beam.k);
+  scratch.pending = scratch.pool.peek({scratch.slots.data(), most}, kth > 0 ? kReach * kth : kth);
+  for (std::size_t i = 0; i < scratch.pending; ++i) {
+    prefetch(vectors_.row(scratch.slots[i]), vectors_.space().stride());
+  }
+  scratch.phase = Phase::kEstimated;
+}
+
+bool Graph::compare_estimated(Scratch& scratch) const {
+  vectors_.distances(scratch.query, scratch.slots.data(), scratch.pending, scratch.near.data());
+  for (std::size_t i = 0; i < scratch.pending; ++i) {
+    if (!scratch.found.accepts(scratch.near[i])) continue;
+    scratch.found.insert(scratch.near[i], scratch.slots[i]);
+  }
+  scratch.pending = 0;
+  std::swap(scratch.pool, scratch.found);
   return false;
 }
 

@@ -68,6 +68,20 @@ def test_recall(engine, metric, dim, rng):
     assert (got <= want + 1e-5 * np.abs(want)).mean() > 0.95
 
 
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_a_beam_as_narrow_as_k_returns_rows_that_it_only_estimated(engine, metric, rng):
+    x, _ = clustered(rng, 8000, 96)
+    queries = x[:100] + 0.5 * vectors(rng, 100, 96, "f32")
+    found = {}
+    for codec in ("sq10", "turbo"):
+        index = annx.Index(96, metric, codec=codec)
+        index.add(x)
+        want = index.exact_search(queries, k=60).distances[:, -1:]
+        got = index.search(queries, k=60, ef_search=60).distances
+        found[codec] = (got <= want + 1e-5 * np.abs(want)).mean()
+    assert found["turbo"] > found["sq10"] - 0.03
+
+
 def test_a_zero_vector_and_near_copies(engine, rng):
     x = np.repeat(vectors(rng, 30, DIM, "f32"), 20, axis=0)
     x[1::2] += np.float32(1e-4) * vectors(rng, 300, DIM, "f32")
