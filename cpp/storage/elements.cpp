@@ -18,21 +18,6 @@ constexpr double kNoDirection = 1e-76;
 
 }  // namespace
 
-double element(const void* row, std::size_t i, Codec codec) noexcept {
-  switch (codec) {
-    case Codec::kF32:
-      return static_cast<const float*>(row)[i];
-    case Codec::kF16:
-      return from_half(static_cast<const std::uint16_t*>(row)[i]);
-    case Codec::kBF16:
-      return std::bit_cast<float>(std::uint32_t{static_cast<const std::uint16_t*>(row)[i]} << 16);
-    case Codec::kI8:
-      return static_cast<const std::int8_t*>(row)[i];
-    default:
-      return static_cast<const std::uint8_t*>(row)[i];
-  }
-}
-
 std::size_t element_bytes(Codec codec) {
   switch (codec) {
     case Codec::kF32:
@@ -86,6 +71,31 @@ std::uint16_t to_half(float value) noexcept {
 
 namespace {
 
+// What `use` makes of a function from i to element i of a row, exactly. One loop for each type: a
+// choice for each element kept compilers from vectors.
+template <class Use>
+auto with_elements(const void* row, Codec codec, const Use& use) noexcept {
+  const auto* words = static_cast<const std::uint16_t*>(row);
+  switch (codec) {
+    case Codec::kF32:
+      return use([x = static_cast<const float*>(row)](std::size_t i) noexcept { return x[i]; });
+    case Codec::kF16:
+      return use([words](std::size_t i) noexcept { return from_half(words[i]); });
+    case Codec::kBF16:
+      return use([words](std::size_t i) noexcept {
+        return std::bit_cast<float>(std::uint32_t{words[i]} << 16);
+      });
+    case Codec::kI8:
+      return use([x = static_cast<const std::int8_t*>(row)](std::size_t i) noexcept {
+        return static_cast<float>(x[i]);
+      });
+    default:
+      return use([x = static_cast<const std::uint8_t*>(row)](std::size_t i) noexcept {
+        return static_cast<float>(x[i]);
+      });
+  }
+}
+
 // In as many chains as hide the latency of an addition.
 template <class At>
 double sum_squares(std::size_t count, const At& at) noexcept {
@@ -108,11 +118,28 @@ double sum_squares(std::size_t count, const At& at) noexcept {
 }  // namespace
 
 double squared_norm(const void* row, std::size_t columns, Codec codec) noexcept {
-  if (codec == Codec::kF32) {
-    const auto* x = static_cast<const float*>(row);
-    return sum_squares(columns, [=](std::size_t i) noexcept { return double{x[i]}; });
+  return with_elements(row, codec, [=](const auto& at) noexcept {
+    return sum_squares(columns, [=](std::size_t i) noexcept { return double{at(i)}; });
+  });
+}
+
+void to_floats(const void* row, std::size_t columns, Codec codec, float scale,
+               float* __restrict x) noexcept {
+  with_elements(row, codec, [=](const auto& at) noexcept {
+    for (std::size_t i = 0; i < columns; ++i) x[i] = scale * at(i);
+  });
+}
+
+void from_floats(const float* x, std::size_t columns, Codec codec, void* row) noexcept {
+  if (codec == Codec::kF16) {
+    auto* halves = static_cast<std::uint16_t*>(row);
+    for (std::size_t i = 0; i < columns; ++i) halves[i] = to_half(x[i]);
+    return;
   }
-  return sum_squares(columns, [=](std::size_t i) noexcept { return element(row, i, codec); });
+  auto* bytes = static_cast<std::uint8_t*>(row);
+  for (std::size_t i = 0; i < columns; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(x[i]));
+  }
 }
 
 std::optional<Defect> find_defect(const void* row, std::size_t columns, Codec codec,

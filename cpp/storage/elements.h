@@ -14,8 +14,10 @@ namespace annx {
 std::size_t element_bytes(Codec codec);
 kernels::Type kernel_type(Codec codec);
 
-// Element i of a row, exactly; not for packed bits.
-double element(const void* row, std::size_t i, Codec codec) noexcept;
+// A row's elements times `scale`, and the inverse of that at 1: rounded for f16, and whole numbers
+// in range for i8 and u8. Not for packed bits.
+void to_floats(const void* row, std::size_t columns, Codec codec, float scale, float* x) noexcept;
+void from_floats(const float* x, std::size_t columns, Codec codec, void* row) noexcept;
 
 float from_half(std::uint16_t bits) noexcept;
 // To nearest, ties to even; infinite above 65504.

@@ -109,9 +109,11 @@ void Twins::forget(Slot slot, const std::byte* base) noexcept {
 }
 
 void Twins::add(Slot slot, Slot representative) {
+  with_twins_.reserve(representative + 1);
   std::vector<Slot>& group = groups_[representative];
   representative_.emplace(slot, representative);
   group.insert(std::upper_bound(group.begin(), group.end(), slot), slot);
+  with_twins_.set(representative);
 }
 
 void Twins::make_room(const Pairs& pairs) {
@@ -122,6 +124,7 @@ void Twins::make_room(const Pairs& pairs) {
   }
   representative_.reserve(representative_.size() + room_.size());
   for (const auto& [representative, count] : more) {
+    with_twins_.reserve(representative + 1);
     std::vector<Slot>& group = groups_[representative];
     // At least by half, so that rows that come one by one do not copy it each time.
     const std::size_t wanted = group.size() + count;
@@ -134,6 +137,7 @@ void Twins::put(const Pairs& pairs) noexcept {
   for (const auto& [slot, representative] : pairs) {
     std::vector<Slot>& group = groups_.find(representative)->second;
     group.insert(std::upper_bound(group.begin(), group.end(), slot), slot);
+    with_twins_.set(representative);
   }
   room_.clear();
 }
@@ -148,11 +152,15 @@ void Twins::remove(Slot slot) noexcept {
   const auto group = groups_.find(pair->second);
   std::vector<Slot>& slots = group->second;
   slots.erase(std::lower_bound(slots.begin(), slots.end(), slot));
-  if (slots.empty()) groups_.erase(group);
+  if (slots.empty()) {
+    with_twins_.reset(pair->second);
+    groups_.erase(group);
+  }
   representative_.erase(pair);
 }
 
 std::span<const Slot> Twins::of(Slot representative) const noexcept {
+  if (!with_twins_.test(representative)) return {};
   const auto found = groups_.find(representative);
   return found == groups_.end() ? std::span<const Slot>() : std::span<const Slot>(found->second);
 }
@@ -165,6 +173,7 @@ Slot Twins::representative(Slot slot) const noexcept {
 void Twins::clear() noexcept {
   room_.clear();
   groups_.clear();
+  with_twins_.clear();
   representative_.clear();
   table_ = {};
 }

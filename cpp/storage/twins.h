@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/bits.h"
 #include "base/buffer.h"
 #include "base/types.h"
 
@@ -59,7 +60,9 @@ class Twins {
   const std::unordered_map<Slot, std::vector<Slot>>& groups() const noexcept { return groups_; }
 
   void clear() noexcept;
-  std::size_t bytes() const noexcept { return table_.places.bytes() + count() * 4 * sizeof(Slot); }
+  std::size_t bytes() const noexcept {
+    return table_.places.bytes() + with_twins_.bytes() + count() * 4 * sizeof(Slot);
+  }
 
  private:
   std::size_t home(Slot slot, const std::byte* base, const Table& table) const noexcept;
@@ -68,6 +71,7 @@ class Twins {
   std::size_t bytes_;
   std::size_t pitch_;
   std::unordered_map<Slot, std::vector<Slot>> groups_;
+  Bits with_twins_;  // the keys of groups_: a search asks of each result, and few are there
   std::unordered_map<Slot, Slot> representative_;
   std::unordered_map<Slot, Slot> room_;  // nodes on their way into it
   Table table_;
