@@ -5,6 +5,8 @@
 //   Reg, Acc                   a loaded vector, an accumulator
 //   query(p), row(p)           load kStep elements
 //   query_tail(p, n), row_tail(p, n)   load n < kStep elements, the rest zero
+//   query_last(p, n), row_last(p, n)   the same where kStep - n elements stand before them, and
+//                                      may be read: see row_end()
 //   zero(), step(acc, q, r), add(acc, acc)
 //   Bias, bias(query, dim)     what must be added to each sum, from the query alone
 //   sum(acc, bias)             the float result
@@ -47,6 +49,20 @@ template <class P>
 constexpr std::size_t kBlock =
     sizeof(typename P::Asked) == 1 ? std::size_t{1} << 15 : ~std::size_t{0};
 
+// The last n < kStep elements of a row of which i come before. Even what a masked load leaves out
+// is waited for: one that reached beyond the row into a cache line that no one had asked for made
+// searches in 100 to 300 dimensions 20 to 35 % slower.
+template <class P>
+inline typename P::Reg query_end(const typename P::Asked* query, std::size_t i,
+                                 std::size_t n) noexcept {
+  return i == 0 ? P::query_tail(query, n) : P::query_last(query + i, n);
+}
+template <class P>
+inline typename P::Reg row_end(const typename P::Element* row, std::size_t i,
+                               std::size_t n) noexcept {
+  return i == 0 ? P::row_tail(row, n) : P::row_last(row + i, n);
+}
+
 template <class P>
 float one_block(const typename P::Asked* query, const typename P::Element* row, std::size_t dim,
                 const typename P::Bias& bias) noexcept {
@@ -62,7 +78,9 @@ float one_block(const typename P::Asked* query, const typename P::Element* row, 
   for (; i + P::kStep <= dim; i += P::kStep) {
     a = P::step(a, P::query(query + i), P::row(row + i));
   }
-  if (i < dim) b = P::step(b, P::query_tail(query + i, dim - i), P::row_tail(row + i, dim - i));
+  if (const std::size_t n = dim - i; n > 0) {
+    b = P::step(b, query_end<P>(query, i, n), row_end<P>(row, i, n));
+  }
   return P::sum(P::add(P::add(a, b), P::add(c, d)), bias);
 }
 
@@ -99,13 +117,12 @@ void four_block(const typename P::Asked* query, const unsigned char* const (&row
     a3 = P::step(a3, q, P::row(r3 + i));
     i += P::kStep;
   }
-  if (i < dim) {
-    const std::size_t n = dim - i;
-    const typename P::Reg q = P::query_tail(query + i, n);
-    b0 = P::step(b0, q, P::row_tail(r0 + i, n));
-    b1 = P::step(b1, q, P::row_tail(r1 + i, n));
-    b2 = P::step(b2, q, P::row_tail(r2 + i, n));
-    b3 = P::step(b3, q, P::row_tail(r3 + i, n));
+  if (const std::size_t n = dim - i; n > 0) {
+    const typename P::Reg q = query_end<P>(query, i, n);
+    b0 = P::step(b0, q, row_end<P>(r0, i, n));
+    b1 = P::step(b1, q, row_end<P>(r1, i, n));
+    b2 = P::step(b2, q, row_end<P>(r2, i, n));
+    b3 = P::step(b3, q, row_end<P>(r3, i, n));
   }
   P::sum_four(P::add(a0, b0), P::add(a1, b1), P::add(a2, b2), P::add(a3, b3), bias, out);
 }
@@ -152,8 +169,8 @@ constexpr Kernel kernel() noexcept {
   return {one<P>, many<P>};
 }
 
-// Policies for float accumulation over V: V::load(p), V::load_tail(p, n) for float, Half, BFloat
-// and bytes; V::sub, V::fma, V::add, V::zero, V::sum.
+// Policies for float accumulation over V: V::load(p), V::load_tail(p, n) and V::load_last(p, n) for
+// float, Half, BFloat and bytes; V::sub, V::fma, V::add, V::zero, V::sum.
 template <class V, class T, class Q>
 struct FloatPolicy {
   using Element = T;
@@ -165,7 +182,9 @@ struct FloatPolicy {
   static Reg query(const Q* p) noexcept { return V::load(p); }
   static Reg row(const T* p) noexcept { return V::load(p); }
   static Reg query_tail(const Q* p, std::size_t n) noexcept { return V::load_tail(p, n); }
+  static Reg query_last(const Q* p, std::size_t n) noexcept { return V::load_last(p, n); }
   static Reg row_tail(const T* p, std::size_t n) noexcept { return V::load_tail(p, n); }
+  static Reg row_last(const T* p, std::size_t n) noexcept { return V::load_last(p, n); }
   static Acc zero() noexcept { return V::zero(); }
   static Acc add(Acc a, Acc b) noexcept { return V::add(a, b); }
   static Bias bias(const Q*, std::size_t) noexcept { return {}; }
@@ -190,8 +209,8 @@ struct FloatDot : FloatPolicy<V, T, Q> {
   static Reg step(Reg acc, Reg q, Reg r) noexcept { return V::fma(q, r, acc); }
 };
 
-// Policies for bytes over V: V::load(p), V::load_tail(p, n) widen to 16 bits; V::sub, and
-// V::madd(acc, a, b), which adds products of neighbours into 32-bit lanes.
+// Policies for bytes over V: V::load(p), V::load_tail(p, n), V::load_last(p, n) widen to 16 bits;
+// V::sub, and V::madd(acc, a, b), which adds products of neighbours into 32-bit lanes.
 template <class V, class T>
 struct BytePolicy {
   using Element = T;
@@ -203,7 +222,9 @@ struct BytePolicy {
   static Reg query(const T* p) noexcept { return V::load(p); }
   static Reg row(const T* p) noexcept { return V::load(p); }
   static Reg query_tail(const T* p, std::size_t n) noexcept { return V::load_tail(p, n); }
+  static Reg query_last(const T* p, std::size_t n) noexcept { return V::load_last(p, n); }
   static Reg row_tail(const T* p, std::size_t n) noexcept { return V::load_tail(p, n); }
+  static Reg row_last(const T* p, std::size_t n) noexcept { return V::load_last(p, n); }
   static Acc zero() noexcept { return V::zero(); }
   static Acc add(Acc a, Acc b) noexcept { return V::add(a, b); }
   static Bias bias(const T*, std::size_t) noexcept { return {}; }
@@ -228,8 +249,8 @@ struct ByteDot : BytePolicy<V, T> {
   static Reg step(Reg acc, Reg q, Reg r) noexcept { return V::madd(acc, q, r); }
 };
 
-// Policy for packed bits over V: V::load(p), V::load_tail(p, n) of bytes; V::differ(acc, a, b)
-// adds the number of differing bits into 64-bit lanes.
+// Policy for packed bits over V: V::load(p), V::load_tail(p, n), V::load_last(p, n) of bytes;
+// V::differ(acc, a, b) adds the number of differing bits into 64-bit lanes.
 template <class V>
 struct Hamming : BytePolicy<V, std::uint8_t> {
   using Reg = typename V::Reg;

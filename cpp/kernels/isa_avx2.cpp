@@ -35,6 +35,13 @@ struct Avx2Float {
     copy_tail(padded, p, n);
     return load(padded);
   }
+  template <class T>
+  static Reg load_last(const T* p, std::size_t n) noexcept {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i before = _mm256_set1_epi32(static_cast<int>(kStep - n) - 1);
+    return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(lane, before)),
+                         load(p + n - kStep));
+  }
   static Reg zero() noexcept { return _mm256_setzero_ps(); }
   static Reg add(Reg a, Reg b) noexcept { return _mm256_add_ps(a, b); }
   static Reg sub(Reg a, Reg b) noexcept { return _mm256_sub_ps(a, b); }
@@ -60,6 +67,12 @@ struct Avx2Byte {
     T padded[kStep] = {};
     copy_tail(padded, p, n);
     return load(padded);
+  }
+  template <class T>
+  static Reg load_last(const T* p, std::size_t n) noexcept {
+    const __m256i lane = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m256i before = _mm256_set1_epi16(static_cast<short>(kStep - n) - 1);
+    return _mm256_and_si256(_mm256_cmpgt_epi16(lane, before), load(p + n - kStep));
   }
   static Reg zero() noexcept { return _mm256_setzero_si256(); }
   static Reg add(Reg a, Reg b) noexcept { return _mm256_add_epi32(a, b); }
@@ -92,6 +105,13 @@ struct Avx2Bits {
     std::uint8_t padded[kStep] = {};
     copy_tail(padded, p, n);
     return load(padded);
+  }
+  static Reg load_last(const std::uint8_t* p, std::size_t n) noexcept {
+    const __m256i lane =
+        _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,  //
+                         16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+    const __m256i before = _mm256_set1_epi8(static_cast<char>(kStep - n - 1));
+    return _mm256_and_si256(_mm256_cmpgt_epi8(lane, before), load(p + n - kStep));
   }
   static Reg zero() noexcept { return _mm256_setzero_si256(); }
   static Reg add(Reg a, Reg b) noexcept { return _mm256_add_epi64(a, b); }

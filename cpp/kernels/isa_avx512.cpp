@@ -40,6 +40,10 @@ struct Avx512Float {
   static Reg load_tail(const T* p, std::size_t n) noexcept {
     return widen(T{}, _mm256_maskz_loadu_epi16(first(n), p));
   }
+  template <class T>
+  static Reg load_last(const T* p, std::size_t n) noexcept {
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>(~first(kStep - n)), load(p + n - kStep));
+  }
   static Reg zero() noexcept { return _mm512_setzero_ps(); }
   static Reg add(Reg a, Reg b) noexcept { return _mm512_add_ps(a, b); }
   static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_ps(a, b); }
@@ -59,6 +63,10 @@ struct Avx512Byte {
   template <class T>
   static Reg load_tail(const T* p, std::size_t n) noexcept {
     return widen(T{}, _mm256_maskz_loadu_epi8((std::uint32_t{1} << n) - 1, p));
+  }
+  template <class T>
+  static Reg load_last(const T* p, std::size_t n) noexcept {
+    return _mm512_maskz_mov_epi16(~std::uint32_t{0} << (kStep - n), load(p + n - kStep));
   }
   static Reg zero() noexcept { return _mm512_setzero_si512(); }
   static Reg add(Reg a, Reg b) noexcept { return _mm512_add_epi32(a, b); }
@@ -86,6 +94,9 @@ struct Avx512Bits {
   static Reg load(const std::uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
   static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_epi8((std::uint64_t{1} << n) - 1, p);
+  }
+  static Reg load_last(const std::uint8_t* p, std::size_t n) noexcept {
+    return _mm512_maskz_mov_epi8(~std::uint64_t{0} << (kStep - n), load(p + n - kStep));
   }
   static Reg zero() noexcept { return _mm512_setzero_si512(); }
   static Reg add(Reg a, Reg b) noexcept { return _mm512_add_epi64(a, b); }

@@ -21,6 +21,10 @@ struct Bf16Dot {
     return _mm512_maskz_loadu_epi16((std::uint32_t{1} << n) - 1, p);
   }
   static Reg row_tail(const BFloat* p, std::size_t n) noexcept { return query_tail(p, n); }
+  static Reg query_last(const BFloat* p, std::size_t n) noexcept {
+    return _mm512_maskz_mov_epi16(~std::uint32_t{0} << (kStep - n), query(p + n - kStep));
+  }
+  static Reg row_last(const BFloat* p, std::size_t n) noexcept { return query_last(p, n); }
   static Acc zero() noexcept { return _mm512_setzero_ps(); }
   static Acc add(Acc a, Acc b) noexcept { return _mm512_add_ps(a, b); }
   static Acc step(Acc acc, Reg q, Reg r) noexcept {

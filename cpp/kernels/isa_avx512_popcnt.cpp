@@ -13,6 +13,9 @@ struct PopcntBits {
   static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_epi8((std::uint64_t{1} << n) - 1, p);
   }
+  static Reg load_last(const std::uint8_t* p, std::size_t n) noexcept {
+    return _mm512_maskz_mov_epi8(~std::uint64_t{0} << (kStep - n), load(p + n - kStep));
+  }
   static Reg zero() noexcept { return _mm512_setzero_si512(); }
   static Reg add(Reg a, Reg b) noexcept { return _mm512_add_epi64(a, b); }
   static Reg differ(Reg acc, Reg a, Reg b) noexcept {

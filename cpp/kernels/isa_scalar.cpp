@@ -33,6 +33,10 @@ struct ScalarFloat {
   static Reg load_tail(const T*, std::size_t) noexcept {
     return 0;
   }
+  template <class T>
+  static Reg load_last(const T*, std::size_t) noexcept {
+    return 0;
+  }
   static Reg zero() noexcept { return 0; }
   static Reg add(Reg a, Reg b) noexcept { return a + b; }
   static Reg sub(Reg a, Reg b) noexcept { return a - b; }
@@ -53,6 +57,10 @@ struct ScalarByte {
   }
   template <class T>
   static Reg load_tail(const T*, std::size_t) noexcept {
+    return 0;
+  }
+  template <class T>
+  static Reg load_last(const T*, std::size_t) noexcept {
     return 0;
   }
   static Reg zero() noexcept { return 0; }
@@ -77,6 +85,7 @@ struct ScalarBits {
     __builtin_memcpy(&word, p, n);
     return word;
   }
+  static Reg load_last(const std::uint8_t* p, std::size_t n) noexcept { return load_tail(p, n); }
   static Reg zero() noexcept { return 0; }
   static Reg add(Reg a, Reg b) noexcept { return a + b; }
   // Without -mpopcnt the builtin calls a table function; this is branch- and load-free.
