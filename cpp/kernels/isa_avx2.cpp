@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "impl.h"
+#include "planes.h"
 
 namespace annx::kernels {
 namespace {

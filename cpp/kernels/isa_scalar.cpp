@@ -1,5 +1,6 @@
 // Portable kernels: the slow twin of all others, and what other architectures run.
 #include "impl.h"
+#include "planes.h"
 
 namespace annx::kernels {
 namespace {

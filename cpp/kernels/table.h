@@ -1,8 +1,8 @@
 // The distance kernels of one instruction set, as a table of functions.
 //
-// ISA files are compiled with flags of their own, so this header and impl.h are the only project
-// headers that they may include, and neither may define an inline function with external linkage:
-// the linker could keep the copy that an old CPU cannot run.
+// ISA files are compiled with flags of their own, so this header, impl.h and planes.h are the only
+// project headers that they may include, and none may define an inline function with external
+// linkage: the linker could keep the copy that an old CPU cannot run.
 #pragma once
 
 #include <cstddef>
