@@ -1,5 +1,5 @@
-// The loops over codes in planes (table.h), written once as those of impl.h are. Everything is in an
-// anonymous namespace: see table.h.
+// The loops over codes in planes (table.h), written once as those of impl.h are. Everything is in
+// an anonymous namespace: see table.h.
 #pragma once
 
 #include "table.h"
