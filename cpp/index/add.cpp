@@ -245,10 +245,11 @@ void Index::add_bulk(const std::byte* input, std::size_t count, std::span<const 
     graph_.bulk(fresh, count, num_threads, scratch_, share);
     if (edges_) edges_->encode_all(vectors_, count, num_threads, [&](double) { share(1); });
     LabelMap::Growth growth = labels_.prepare(count, !are_slots(labels, slots));
-    twins_.make_room(twins);
     const std::lock_guard exclusive(gate_);
+    twins_.make_room(twins);
     labels_.adopt(std::move(growth));
   } catch (...) {
+    const std::lock_guard exclusive(gate_);
     graph_.reset();
     twins_.clear();
     unfinished_ = false;

@@ -221,6 +221,7 @@ void Index::import_state(const StateView& state) {
 
 MemoryUse Index::memory() const {
   const Gate::Reader reader(gate_);
+  settle_twins();
   const std::size_t norm = normalises() ? sizeof(float) : 0;
   return {size_ * (space().stride() + (originals_ ? 0 : norm)),
           originals_ ? size_ * (originals_->space().stride() + norm) : 0,

@@ -63,6 +63,13 @@ inline __m512 cvtph_ps(__m256i x) {
   return out;
 }
 
+template <class Reg>
+inline __m512i zero_extend(Reg x) {
+  __m512i out = {};
+  std::memcpy(&out, &x, sizeof x);
+  return out;
+}
+
 // Halves are added until one lane is left, which is the order of GCC's and Clang's code.
 template <class Lane, class Reg>
 inline Lane reduce_add(Reg x) {
@@ -116,3 +123,7 @@ inline Lane reduce_add(Reg x) {
 #define _mm512_cvtepi8_epi32(x) (emulated::widen_bytes<std::int8_t>(x))
 #define _mm512_cvtepu8_epi32(x) (emulated::widen_bytes<std::uint8_t>(x))
 #define _mm512_cvtepi32_ps(x) (emulated::cvtepi32_ps(x))
+#undef _mm512_zextsi128_si512
+#undef _mm512_zextsi256_si512
+#define _mm512_zextsi128_si512(x) (emulated::zero_extend<__m128i>(x))
+#define _mm512_zextsi256_si512(x) (emulated::zero_extend<__m256i>(x))
