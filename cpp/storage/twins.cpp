@@ -161,8 +161,7 @@ void Twins::remove(Slot slot) noexcept {
 
 std::span<const Slot> Twins::of(Slot representative) const noexcept {
   if (!with_twins_.test(representative)) return {};
-  const auto found = groups_.find(representative);
-  return found == groups_.end() ? std::span<const Slot>() : std::span<const Slot>(found->second);
+  return groups_.find(representative)->second;
 }
 
 Slot Twins::representative(Slot slot) const noexcept {

@@ -71,7 +71,7 @@ class Twins {
   std::size_t bytes_;
   std::size_t pitch_;
   std::unordered_map<Slot, std::vector<Slot>> groups_;
-  Bits with_twins_;  // the keys of groups_: a search asks of each result, and few are there
+  Bits with_twins_;  // whose group is not empty: a search asks of each result, and few are there
   std::unordered_map<Slot, Slot> representative_;
   std::unordered_map<Slot, Slot> room_;  // nodes on their way into it
   Table table_;
