@@ -4,7 +4,8 @@
 //   Element, Asked, kStep      element type of a row and of a query, elements a vector
 //   Reg, Acc                   a loaded vector, an accumulator
 //   query(p), row(p)           load kStep elements
-//   query_tail(p, n), row_tail(p, n)   load n < kStep elements, the rest zero
+//   query_tail(p, n), row_tail(p, n)   load n < kStep elements, the rest zero; where they stand is
+//                                      the same in both
 //   query_last(p, n), row_last(p, n)   the same where kStep - n elements stand before them, and
 //                                      may be read: see row_end()
 //   zero(), step(acc, q, r), add(acc, acc)

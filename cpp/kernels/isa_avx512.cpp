@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "impl.h"
+#include "short_rows.h"
 
 namespace annx::kernels {
 namespace {
@@ -28,17 +29,17 @@ struct Avx512Float {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(x));
   }
   static Reg load_tail(const std::int8_t* p, std::size_t n) noexcept {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(within_16(p, n)));
   }
   static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(within_16(p, n)));
   }
   static Reg load_tail(const float* p, std::size_t n) noexcept {
-    return _mm512_maskz_loadu_ps(first(n), p);
+    return _mm512_castsi512_ps(within_64(p, n * sizeof(float)));
   }
   template <class T>
   static Reg load_tail(const T* p, std::size_t n) noexcept {
-    return widen(T{}, _mm256_maskz_loadu_epi16(first(n), p));
+    return widen(T{}, within_32(p, n * sizeof(T)));
   }
   template <class T>
   static Reg load_last(const T* p, std::size_t n) noexcept {
@@ -62,7 +63,7 @@ struct Avx512Byte {
   }
   template <class T>
   static Reg load_tail(const T* p, std::size_t n) noexcept {
-    return widen(T{}, _mm256_maskz_loadu_epi8((std::uint32_t{1} << n) - 1, p));
+    return widen(T{}, within_32(p, n));
   }
   template <class T>
   static Reg load_last(const T* p, std::size_t n) noexcept {
@@ -92,9 +93,7 @@ struct Avx512Bits {
   using Reg = __m512i;
   static constexpr std::size_t kStep = 64;
   static Reg load(const std::uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
-  static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
-    return _mm512_maskz_loadu_epi8((std::uint64_t{1} << n) - 1, p);
-  }
+  static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept { return within_64(p, n); }
   static Reg load_last(const std::uint8_t* p, std::size_t n) noexcept {
     return _mm512_maskz_mov_epi8(~std::uint64_t{0} << (kStep - n), load(p + n - kStep));
   }

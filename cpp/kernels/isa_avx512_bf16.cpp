@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "impl.h"
+#include "short_rows.h"
 
 namespace annx::kernels {
 namespace {
@@ -18,7 +19,7 @@ struct Bf16Dot {
   static Reg query(const BFloat* p) noexcept { return _mm512_loadu_si512(p); }
   static Reg row(const BFloat* p) noexcept { return _mm512_loadu_si512(p); }
   static Reg query_tail(const BFloat* p, std::size_t n) noexcept {
-    return _mm512_maskz_loadu_epi16((std::uint32_t{1} << n) - 1, p);
+    return within_64(p, n * sizeof(BFloat));
   }
   static Reg row_tail(const BFloat* p, std::size_t n) noexcept { return query_tail(p, n); }
   static Reg query_last(const BFloat* p, std::size_t n) noexcept {

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "impl.h"
+#include "short_rows.h"
 
 namespace annx::kernels {
 namespace {
@@ -10,9 +11,7 @@ struct PopcntBits {
   using Reg = __m512i;
   static constexpr std::size_t kStep = 64;
   static Reg load(const std::uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
-  static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
-    return _mm512_maskz_loadu_epi8((std::uint64_t{1} << n) - 1, p);
-  }
+  static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept { return within_64(p, n); }
   static Reg load_last(const std::uint8_t* p, std::size_t n) noexcept {
     return _mm512_maskz_mov_epi8(~std::uint64_t{0} << (kStep - n), load(p + n - kStep));
   }

@@ -3,6 +3,7 @@
 
 #include "impl.h"
 #include "planes.h"
+#include "short_rows.h"
 
 namespace annx::kernels {
 namespace {
@@ -19,7 +20,7 @@ struct VnniByte {
   }
   template <class T>
   static Reg load_tail(const T* p, std::size_t n) noexcept {
-    return widen(T{}, _mm256_maskz_loadu_epi8((std::uint32_t{1} << n) - 1, p));
+    return widen(T{}, within_32(p, n));
   }
   template <class T>
   static Reg load_last(const T* p, std::size_t n) noexcept {
@@ -58,32 +59,16 @@ struct VnniDot {
   static constexpr bool kSigned = T(-1) < T(0);
 
   static Reg load(const T* p) noexcept { return _mm512_loadu_si512(p); }
-  // Of n >= 32 elements the first half and those that end at the last, which leave a gap; of fewer
-  // the same with quarters. Nothing beyond them is read but by masks of 16.
-  static Reg load(const T* p, std::size_t n) noexcept {
-    if (n >= 32) {
-      const __m256i last = _mm256_maskz_mov_epi8(
-          static_cast<__mmask32>(~std::uint64_t{0} << (64 - n)), load_half(p + n - 32));
-      return _mm512_inserti64x4(_mm512_castsi256_si512(load_half(p)), last, 1);
-    }
-    if (n >= 16) {
-      const __m128i last = _mm_maskz_mov_epi8(static_cast<__mmask16>(~std::uint32_t{0} << (32 - n)),
-                                              load_quarter(p + n - 16));
-      return _mm512_zextsi256_si512(
-          _mm256_inserti128_si256(_mm256_castsi128_si256(load_quarter(p)), last, 1));
-    }
-    return _mm512_zextsi128_si512(_mm_maskz_loadu_epi8(static_cast<__mmask16>((1U << n) - 1), p));
-  }
   static Reg load_last(const T* p, std::size_t n) noexcept {
     return _mm512_maskz_mov_epi8(~std::uint64_t{0} << (kStep - n), load(p + n - kStep));
   }
   static Reg shift(Reg r) noexcept { return _mm512_xor_si512(r, _mm512_set1_epi8(-128)); }
   static Reg query(const T* p) noexcept { return load(p); }
-  static Reg query_tail(const T* p, std::size_t n) noexcept { return load(p, n); }
+  static Reg query_tail(const T* p, std::size_t n) noexcept { return within_64(p, n); }
   static Reg query_last(const T* p, std::size_t n) noexcept { return load_last(p, n); }
   static Reg row(const T* p) noexcept { return shift(load(p)); }
   // Bytes of no element become 128 here, and meet zeros of the query.
-  static Reg row_tail(const T* p, std::size_t n) noexcept { return shift(load(p, n)); }
+  static Reg row_tail(const T* p, std::size_t n) noexcept { return shift(within_64(p, n)); }
   static Reg row_last(const T* p, std::size_t n) noexcept { return shift(load_last(p, n)); }
   static Acc zero() noexcept { return _mm512_setzero_si512(); }
   static Acc add(Acc a, Acc b) noexcept { return _mm512_add_epi32(a, b); }
@@ -100,14 +85,6 @@ struct VnniDot {
   }
   static void sum_four(Acc a, Acc b, Acc c, Acc d, Bias bias, float* out) noexcept {
     VnniByte::sum_four(a, b, c, d, bias, out);
-  }
-
- private:
-  static __m256i load_half(const T* p) noexcept {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  }
-  static __m128i load_quarter(const T* p) noexcept {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
 };
 

@@ -1,8 +1,8 @@
 // The distance kernels of one instruction set, as a table of functions.
 //
-// ISA files are compiled with flags of their own, so this header, impl.h and planes.h are the only
-// project headers that they may include, and none may define an inline function with external
-// linkage: the linker could keep the copy that an old CPU cannot run.
+// ISA files are compiled with flags of their own, so this header, impl.h, planes.h and short_rows.h
+// are the only project headers that they may include, and none may define an inline function with
+// external linkage: the linker could keep the copy that an old CPU cannot run.
 #pragma once
 
 #include <cstddef>
@@ -75,7 +75,7 @@ struct KernelTable {
   Kernel hamming;        // differing bits of packed bytes
   Estimate estimate[2];  // by bits of a code - 1
   Fine fine;
-  Transform hadamard;
+  Transform hadamard = nullptr;
   Crc32 crc32 = nullptr;
   Planes planes = nullptr;  // by whole codes
   Planes upper = nullptr;   // by the upper halves of rows' codes
