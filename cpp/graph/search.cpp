@@ -14,8 +14,11 @@ std::size_t Graph::gather(const Layer& layer, Slot node, Scratch& scratch, bool 
   Slot* ids = scratch.ids.data();
   Slot* slots = scratch.slots.data();
   std::size_t count = 0;
-  for (; count < layer.degree && row[count] != kNoLink; ++count)
-    ids[count] = row[count] & kSlotMask;
+  // Links fill a row from its front. All places alike: where they end is hard to foresee.
+  for (std::size_t i = 0; i < layer.degree; ++i) {
+    ids[i] = row[i] & kSlotMask;
+    count += row[i] != kNoLink ? 1 : 0;
+  }
   if (unvisited) count = scratch.visited.mark_all(ids, count);
   const std::byte* base = vectors_.base();
   const std::size_t pitch = vectors_.pitch(), bytes = vectors_.space().near_bytes();
