@@ -7,6 +7,27 @@
 namespace annx::kernels {
 namespace {
 
+// Rows shorter than a load, as in short_rows.h: the first half of one and the half that ends with
+// the row, zero where it repeats the first. By way of the stack 128 bits take twice the time.
+inline __m128i beyond(int half, std::size_t n, __m128i last) noexcept {
+  const __m128i lane = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const auto repeated = static_cast<char>(2 * half - static_cast<int>(n) - 1);
+  return _mm_and_si128(_mm_cmpgt_epi8(lane, _mm_set1_epi8(repeated)), last);
+}
+
+// The first n of at most 16 bytes.
+inline __m128i within_16(const void* from, std::size_t n) noexcept {
+  const auto* p = static_cast<const unsigned char*>(from);
+  if (n >= 8) {
+    const __m128i last = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + n - 8));
+    return _mm_unpacklo_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)),
+                              beyond(8, n, last));
+  }
+  unsigned char padded[16] = {};
+  copy_tail(padded, p, n);
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(padded));
+}
+
 struct Avx2Float {
   using Reg = __m256;
   static constexpr std::size_t kStep = 8;
@@ -63,11 +84,11 @@ struct Avx2Byte {
   static Reg load(const std::uint8_t* p) noexcept {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  template <class T>
-  static Reg load_tail(const T* p, std::size_t n) noexcept {
-    T padded[kStep] = {};
-    copy_tail(padded, p, n);
-    return load(padded);
+  static Reg load_tail(const std::int8_t* p, std::size_t n) noexcept {
+    return _mm256_cvtepi8_epi16(within_16(p, n));
+  }
+  static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
+    return _mm256_cvtepu8_epi16(within_16(p, n));
   }
   template <class T>
   static Reg load_last(const T* p, std::size_t n) noexcept {
@@ -103,9 +124,10 @@ struct Avx2Bits {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   static Reg load_tail(const std::uint8_t* p, std::size_t n) noexcept {
-    std::uint8_t padded[kStep] = {};
-    copy_tail(padded, p, n);
-    return load(padded);
+    if (n < 16) return _mm256_zextsi128_si256(within_16(p, n));
+    const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i last = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + n - 16));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(first), beyond(16, n, last), 1);
   }
   static Reg load_last(const std::uint8_t* p, std::size_t n) noexcept {
     const __m256i lane =
