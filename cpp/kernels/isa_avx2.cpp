@@ -277,31 +277,27 @@ struct Avx2Edges {
 // VPMADDUBSW saturates 255 * 127 * 2 but not 15 * 127 * 4: the halves of a row's codes are
 // multiplied one by one.
 struct Avx2Planes {
+  using Reg = __m256i;
   struct Acc {
     __m256i upper, lower;
   };
   static constexpr std::size_t kStep = 32;
+  static Reg load(const unsigned char* p) noexcept { return Avx2Bits::load(p); }
+  static Reg load_tail(const unsigned char* p, std::size_t n) noexcept {
+    unsigned char padded[kStep] = {};
+    copy_tail(padded, p, n);
+    return load(padded);
+  }
+  static Reg load_last(const unsigned char* p, std::size_t n) noexcept {
+    return Avx2Bits::load_last(p, n);
+  }
   static Acc zero() noexcept { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-  static void upper(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high) noexcept {
-    acc.upper = _mm256_add_epi32(acc.upper, product(load(high), q, i));
+  static void upper(Acc& acc, const Staged& q, std::size_t i, Reg high) noexcept {
+    acc.upper = _mm256_add_epi32(acc.upper, product(high, q, i));
   }
-  static void whole(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
-                    const unsigned char* low) noexcept {
+  static void whole(Acc& acc, const Staged& q, std::size_t i, Reg high, Reg low) noexcept {
     upper(acc, q, i, high);
-    acc.lower = _mm256_add_epi32(acc.lower, product(load(low), q, i));
-  }
-  static void upper_tail(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
-                         std::size_t n) noexcept {
-    unsigned char padded[kStep] = {};
-    copy_tail(padded, high, n);
-    upper(acc, q, i, padded);
-  }
-  static void whole_tail(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
-                         const unsigned char* low, std::size_t n) noexcept {
-    unsigned char padded[kStep] = {};
-    copy_tail(padded, low, n);
-    upper_tail(acc, q, i, high, n);
-    acc.lower = _mm256_add_epi32(acc.lower, product(load(padded), q, i));
+    acc.lower = _mm256_add_epi32(acc.lower, product(low, q, i));
   }
   static __m256i fold_upper(const Acc& a) noexcept { return _mm256_slli_epi32(a.upper, 4); }
   static __m256i fold_whole(const Acc& a) noexcept {
@@ -314,11 +310,8 @@ struct Avx2Planes {
   }
 
  private:
-  static __m256i load(const unsigned char* p) noexcept {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  }
   static __m256i load(const std::int8_t* p) noexcept {
-    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   static __m256i product(__m256i halves, const Staged& q, std::size_t i) noexcept {
     const __m256i mask = _mm256_set1_epi8(15);

@@ -145,25 +145,25 @@ struct VnniEdges {
 };
 
 struct VnniPlanes {
+  using Reg = __m512i;
   struct Acc {
     __m512i even, odd;
   };
   static constexpr std::size_t kStep = 64;
+  static Reg load(const unsigned char* p) noexcept { return _mm512_loadu_si512(p); }
+  static Reg load_tail(const unsigned char* p, std::size_t n) noexcept {
+    return _mm512_maskz_loadu_epi8((std::uint64_t{1} << n) - 1, p);
+  }
+  static Reg load_last(const unsigned char* p, std::size_t n) noexcept {
+    return _mm512_maskz_mov_epi8(~std::uint64_t{0} << (kStep - n), load(p + n - kStep));
+  }
   static Acc zero() noexcept { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
-  static void upper(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high) noexcept {
-    halves(acc, q, i, _mm512_loadu_si512(high));
+  static void upper(Acc& acc, const Staged& q, std::size_t i, Reg high) noexcept {
+    multiply(acc, q, i, first(high), second(high));
   }
-  static void whole(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
-                    const unsigned char* low) noexcept {
-    joined(acc, q, i, _mm512_loadu_si512(high), _mm512_loadu_si512(low));
-  }
-  static void upper_tail(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
-                         std::size_t n) noexcept {
-    halves(acc, q, i, load_tail(high, n));
-  }
-  static void whole_tail(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
-                         const unsigned char* low, std::size_t n) noexcept {
-    joined(acc, q, i, load_tail(high, n), load_tail(low, n));
+  static void whole(Acc& acc, const Staged& q, std::size_t i, Reg high, Reg low) noexcept {
+    multiply(acc, q, i, _mm512_or_si512(_mm512_slli_epi16(first(high), 4), first(low)),
+             _mm512_or_si512(second(high), first(_mm512_srli_epi16(low, 4))));
   }
   // Upper halves of odd dimensions are 16 h as they stand.
   static __m512i fold_upper(const Acc& a) noexcept {
@@ -177,22 +177,12 @@ struct VnniPlanes {
   }
 
  private:
-  static __m512i load_tail(const unsigned char* p, std::size_t n) noexcept {
-    return _mm512_maskz_loadu_epi8((std::uint64_t{1} << n) - 1, p);
-  }
   static __m512i first(__m512i x) noexcept { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
   static __m512i second(__m512i x) noexcept { return _mm512_and_si512(x, _mm512_set1_epi8(-16)); }
-  static void halves(Acc& acc, const Staged& q, std::size_t i, __m512i x) noexcept {
-    multiply(acc, q, i, first(x), second(x));
-  }
-  static void joined(Acc& acc, const Staged& q, std::size_t i, __m512i high, __m512i low) noexcept {
-    multiply(acc, q, i, _mm512_or_si512(_mm512_slli_epi16(first(high), 4), first(low)),
-             _mm512_or_si512(second(high), first(_mm512_srli_epi16(low, 4))));
-  }
   static void multiply(Acc& acc, const Staged& q, std::size_t i, __m512i even,
                        __m512i odd) noexcept {
-    acc.even = _mm512_dpbusd_epi32(acc.even, even, _mm512_load_si512(q.even + i));
-    acc.odd = _mm512_dpbusd_epi32(acc.odd, odd, _mm512_load_si512(q.odd + i));
+    acc.even = _mm512_dpbusd_epi32(acc.even, even, _mm512_loadu_si512(q.even + i));
+    acc.odd = _mm512_dpbusd_epi32(acc.odd, odd, _mm512_loadu_si512(q.odd + i));
   }
 };
 

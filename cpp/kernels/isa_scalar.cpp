@@ -145,21 +145,20 @@ struct ScalarEdges {
 };
 
 struct ScalarPlanes {
+  using Reg = unsigned char;
   using Acc = std::int32_t;
   static constexpr std::size_t kStep = 1;
+  static Reg load(const unsigned char* p) noexcept { return *p; }
+  static Reg load_tail(const unsigned char*, std::size_t) noexcept { return 0; }
+  static Reg load_last(const unsigned char*, std::size_t) noexcept { return 0; }
   static Acc zero() noexcept { return 0; }
-  static void upper(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high) noexcept {
-    acc += q.even[i] * ((*high & 15) << 4) + q.odd[i] * (*high & 240);
+  static void upper(Acc& acc, const Staged& q, std::size_t i, Reg high) noexcept {
+    acc += q.even[i] * ((high & 15) << 4) + q.odd[i] * (high & 240);
   }
-  static void whole(Acc& acc, const Staged& q, std::size_t i, const unsigned char* high,
-                    const unsigned char* low) noexcept {
+  static void whole(Acc& acc, const Staged& q, std::size_t i, Reg high, Reg low) noexcept {
     upper(acc, q, i, high);
-    acc += q.even[i] * (*low & 15) + q.odd[i] * (*low >> 4);
+    acc += q.even[i] * (low & 15) + q.odd[i] * (low >> 4);
   }
-  static void upper_tail(Acc&, const Staged&, std::size_t, const unsigned char*,
-                         std::size_t) noexcept {}
-  static void whole_tail(Acc&, const Staged&, std::size_t, const unsigned char*,
-                         const unsigned char*, std::size_t) noexcept {}
   static Acc fold_upper(Acc a) noexcept { return a; }
   static Acc fold_whole(Acc a) noexcept { return a; }
   static std::int32_t sum(Acc a) noexcept { return a; }

@@ -28,11 +28,12 @@ struct Staged {
 };
 
 // Codes in planes over N:
-//   kStep, Acc                   bytes of a plane at a time; sums in two parts
+//   kStep, Reg, Acc              bytes of a plane at a time; these; sums in two parts
+//   load(p), load_tail(p, n), load_last(p, n)   kStep bytes, or n fewer, as in the policies of
+//                                               impl.h, but a tail stands in its place
 //   zero()                       none
 //   upper(acc, q, i, high)       q * 16 h, and
-//   whole(acc, q, i, high, low)  q * (16 h + l) added to acc, for kStep bytes from i on
-//   ..._tail(..., n)             the same for n < kStep bytes
+//   whole(acc, q, i, high, low)  q * (16 h + l) added to acc, for the bytes from i on
 //   fold_upper(acc), fold_whole(acc)   what sum() and sum_four() take, as in the policies above
 template <class N, bool kWhole>
 struct PlanesOver {
@@ -41,17 +42,22 @@ struct PlanesOver {
   static void step(Acc& acc, const Staged& q, std::size_t i, const unsigned char* row,
                    std::size_t lower) noexcept {
     if constexpr (kWhole) {
-      N::whole(acc, q, i, row + i, row + lower + i);
+      N::whole(acc, q, i, N::load(row + i), N::load(row + lower + i));
     } else {
-      N::upper(acc, q, i, row + i);
+      N::upper(acc, q, i, N::load(row + i));
     }
   }
+  // The last n of a plane: see row_end() in impl.h.
   static void tail(Acc& acc, const Staged& q, std::size_t i, const unsigned char* row,
                    std::size_t lower, std::size_t n) noexcept {
+    const std::size_t at = i == 0 ? 0 : i + n - N::kStep;
+    const auto end = [=](const unsigned char* plane) noexcept {
+      return i == 0 ? N::load_tail(plane, n) : N::load_last(plane + i, n);
+    };
     if constexpr (kWhole) {
-      N::whole_tail(acc, q, i, row + i, row + lower + i, n);
+      N::whole(acc, q, at, end(row), end(row + lower));
     } else {
-      N::upper_tail(acc, q, i, row + i, n);
+      N::upper(acc, q, at, end(row));
     }
   }
   static auto fold(const Acc& acc) noexcept {
