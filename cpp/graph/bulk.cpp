@@ -340,8 +340,6 @@ void Graph::refine(const std::vector<Slot>& nodes, std::size_t rows, Lists& list
 void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t num_threads,
                  ScratchPool& scratches, const std::function<void(double)>& poll) {
   if (entry_ == kNoLink) entry_ = nodes.front();
-  // First, so that the refinement begins where later searches will.
-  seeds_.offer(vectors_, nodes, num_threads);
   Lists lists(rows, degree());
   {
     const Lists near = near_in_leaves(vectors_, nodes, rows, options_.seed, num_threads, poll);
@@ -360,6 +358,7 @@ void Graph::bulk(const std::vector<Slot>& nodes, std::size_t rows, std::size_t n
   refine(nodes, rows, lists, num_threads, scratches, poll);
   join(nodes, rows, lists, true, num_threads, scratches, poll, 0.85, 1);
   plant_tree(nodes, rows, scratches);
+  seeds_.offer(vectors_, nodes, num_threads);
 }
 
 }  // namespace annx

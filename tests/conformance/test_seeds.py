@@ -39,16 +39,6 @@ def test_clusters_that_come_one_after_the_other(engine, sizes, step, options, rn
         assert (found == np.flatnonzero(of == cluster)).mean() > 0.98
 
 
-def test_more_clusters_than_seeds_at_once(engine, rng):
-    """A whole cluster may be one that no search finds: 40 of 8,000 rows."""
-    x, _ = islands(rng, (40,) * 200, 8, 100)
-    x = x[rng.permutation(len(x))]
-    index = annx.Index(8, codec="f32", M=8, ef_construction=60)
-    index.add(x)
-    found = index.search(x, 1, ef_search=32).labels[:, 0]
-    assert (found == np.arange(len(x))).mean() > 0.998
-
-
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 @pytest.mark.parametrize("order", ["sorted", "mixed"])
 @pytest.mark.parametrize("bulk", [True, False])
