@@ -32,6 +32,15 @@ _HALF_RANGE = (2.0**-8, 65504.0)
 _FAR = 8.0
 #: Rows that the offset is estimated from, and the fewest that tell anything.
 _SAMPLE, _FEWEST = 2000, 50
+#: Rows that are compared with all, and how many are looked at of those near each.
+_PROBES, _NEAR = 32, 64
+#: The error of a squared distance between codes, in |x|^2 / sqrt(dim): a coordinate errs
+#: by some 0.008 |x| / sqrt(dim), and a dot product of two such by sqrt(2) |x| times that.
+_CODE_ERROR = 0.0226
+#: Share of the squared distance of the 10th neighbour from which that is too much. At .15
+#: recall@10 of rows in 200 clusters fell to .98, at .7 to .65; of embeddings, descriptors
+#: and images it is .001 to .06.
+_MOST_ERROR = 0.15
 #: Elements looked at together: a block and its temporaries stay within L2.
 _BLOCK = 1 << 17
 
@@ -109,6 +118,9 @@ def by_rows(config: Config, preset: str, keep: str, rows: NDArray[np.float32]) -
     if any_exact and _is_far_off(config, rows):
         why = f"{preset}: the vectors lie far from 0 beside their spread, where codes lose too much"
         return Choice(replace(config, codec="f32", keep="", wide=False, edge_bits=0), why)
+    if any_exact and _is_blurred(config, rows):
+        why = f"{preset}: near neighbours differ by little more than 8-bit codes err"
+        return Choice(replace(config, codec="f32", keep="", wide=False, edge_bits=0), why)
     kept = keep if keep in ("f16", "f32") else ""
     if as_auto:
         if config.dim < _CODES_FROM_DIM and keep in ("auto", "f32"):
@@ -152,8 +164,60 @@ def _is_far_off(config: Config, rows: NDArray[np.float32]) -> bool:
     return len(sample) >= _FEWEST and bool(squares > _FAR * spread)
 
 
-def _blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    step = max(1, _BLOCK // rows.shape[1])
+def _is_blurred(config: Config, rows: NDArray[np.float32]) -> bool:
+    """Whether codes err too much beside the nearest of a quarter of the rows."""
+    if config.metric not in ("l2", "cosine") or len(rows) < _FEWEST:
+        return False
+    probes = rows[(2 * np.arange(_PROBES) + 1) * len(rows) // (2 * _PROBES)]
+    near = rows[_roughly_nearest(config, probes, rows)]
+    exact = _comparable(config, probes)
+    apart = _comparable(config, near) - exact[:, None]
+    squares = np.einsum("ijk,ijk->ij", apart, apart)
+    # Copies are found together, whatever the code.
+    squares[squares == 0] = np.inf
+    tenth = np.sort(squares, axis=1)[:, min(9, squares.shape[1] - 1)]
+    errors = _CODE_ERROR / np.sqrt(config.dim) * np.einsum("ij,ij->i", exact, exact)
+    return bool((errors > _MOST_ERROR * tenth).mean() >= 0.25)
+
+
+def _comparable(config: Config, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Rows as float64, of length 1 under cosine."""
+    wide = rows.astype(np.float64)
+    if config.metric == "cosine":
+        wide /= np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), np.finfo(np.float64).tiny)
+    return wide
+
+
+def _roughly_nearest(
+    config: Config, probes: NDArray[np.float32], rows: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Return the places of the `_NEAR` rows nearest to each probe, as float32 tells them apart."""
+    # Squares of float32 overflow from 2^64 on.
+    scale = np.float32(1) / max(np.float32(np.abs(probes).max()), np.finfo(np.float32).tiny)
+    asked = probes * scale
+    least = np.empty((len(probes), 0), np.float32)
+    places = np.empty((len(probes), 0), np.int64)
+    first = 0
+    for block in _blocks(rows, 8 * _BLOCK):
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = block * scale
+            if config.metric == "cosine":
+                lengths = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+                scaled /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
+            # Without |probe|^2, which is the same for all.
+            far = np.einsum("ij,ij->i", scaled, scaled) - 2 * (asked @ scaled.T)
+        far = np.concatenate([least, far], axis=1)
+        here = np.broadcast_to(np.arange(first, first + len(block)), (len(probes), len(block)))
+        known = np.concatenate([places, here], axis=1)
+        kept = np.argpartition(far, min(_NEAR, far.shape[1]) - 1, axis=1)[:, :_NEAR]
+        least = np.take_along_axis(far, kept, axis=1)
+        places = np.take_along_axis(known, kept, axis=1)
+        first += len(block)
+    return places
+
+
+def _blocks(rows: NDArray[Any], elements: int = _BLOCK) -> list[NDArray[Any]]:
+    step = max(1, elements // rows.shape[1])
     return [rows[first : first + step] for first in range(0, len(rows), step)]
 
 

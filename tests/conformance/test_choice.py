@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from data import vectors
+from data import all_distances, vectors
 
 import annx
 from annx._choose import PRESETS
@@ -218,3 +218,29 @@ def test_labels_taken_before_a_change_of_codec_are_refused(backend, rng):
     with pytest.raises(annx.LabelError):
         index.add(ROWS["floats"](rng), labels=np.full(200, 900))
     assert index.to_bytes() == before
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_clusters_within_which_codes_are_alike(engine, preset, metric, rng):
+    """Of 6,200 such rows in 64 dimensions, codes of 8 bits found .65 at any width."""
+    centres = 30 * rng.standard_normal((30, 32))
+    x = np.repeat(centres, 100, axis=0) + rng.standard_normal((3000, 32))
+    x = x.astype(np.float32)
+    index = annx.Index(32, metric, codec=preset)
+    index.add(x)
+    assert index.info()["codec"] == "f32"
+    assert "neighbours" in index.info()["codec_why"]
+    true = all_distances(metric, x[::30].astype(np.float64), x.astype(np.float64))
+    found = index.search(x[::30], 10, ef_search=100)
+    tenth = np.sort(true, axis=1)[:, 9:10]
+    theirs = np.take_along_axis(true, found.labels, axis=1)
+    assert (theirs <= tenth * (1 + 1e-5) + 1e-7).mean() > 0.98
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_copies_are_no_such_clusters(engine, preset, rng):
+    rows = vectors(rng, 100, 40, "f32")
+    index = annx.Index(40, codec=preset)
+    index.add(np.tile(rows, (30, 1)))
+    assert index.info()["codec"] in ("sq8", "sq10")
