@@ -15,6 +15,7 @@ namespace annx {
 namespace {
 
 constexpr std::size_t kNear = 32;       // neighbours kept from each of a row's two groups
+constexpr std::size_t kOthers = 8;      // and of the rest of the group; see near_in_leaves()
 constexpr std::size_t kClasses = 64;    // of distances, by place; see bound()
 constexpr std::size_t kTask = 128;      // nodes a task
 constexpr std::size_t kNarrowest = 48;  // beam of the refinement
@@ -140,7 +141,8 @@ float bound(const std::vector<float>& distances) {
   return least[kNear - 1];
 }
 
-// The nearest in each node's two groups, by 2 x slot + turn.
+// The nearest in each node's two groups, by 2 x slot + turn, and some of the others: where all that
+// are near belong to one cluster, Algorithm 4 keeps these, and there are ways to other clusters.
 Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std::size_t rows,
                      std::uint64_t seed, std::size_t num_threads,
                      const std::function<void(double)>& poll) {
@@ -148,7 +150,7 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
   const std::vector<Leaf> leaves =
       partition(vectors, nodes, leaf_rows(vectors.space()), seed, num_threads, tick);
   const std::size_t stride = vectors.space().stride();
-  Lists near(2 * rows, kNear);
+  Lists near(2 * rows, kNear + kOthers);
   constexpr std::size_t kRound = 4;  // leaves: some 60 ms
   const auto between = [&](double share) { poll(0.1 + 0.2 * share); };
   parallel_rounds(leaves.size(), num_threads, kRound, between, [&](std::size_t l) {
@@ -174,7 +176,13 @@ Lists near_in_leaves(const Vectors& vectors, const std::vector<Slot>& nodes, std
       }
       const auto last = list.begin() + static_cast<std::ptrdiff_t>(count);
       if (count > kNear) std::nth_element(list.begin(), list.begin() + kNear, last, nearer);
-      const std::size_t kept = std::min(kNear, count);
+      std::size_t kept = std::min(kNear, count);
+      for (std::size_t o = 0; o < kOthers && kept < size; ++o) {
+        // A prime, so that each node has others of its own.
+        const std::size_t j = (i * 7919 + o * size / kOthers) % size;
+        if (j == i || is_among(leaf.slots[j], {list.data(), kept})) continue;
+        list[kept++] = {distances[j], leaf.slots[j]};
+      }
       near.set(2 * leaf.slots[i] + leaf.turn[i], list.data(), kept);
     }
   });

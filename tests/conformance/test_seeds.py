@@ -39,6 +39,25 @@ def test_clusters_that_come_one_after_the_other(engine, sizes, step, options, rn
         assert (found == np.flatnonzero(of == cluster)).mean() > 0.98
 
 
+def test_more_clusters_than_seeds_at_once(engine, rng):
+    """Whole clusters could be found by no search, nor by one from between two of them."""
+    x, _ = islands(rng, (40,) * 200, 8, 100)
+    x = x[rng.permutation(len(x))]
+    index = annx.Index(8, codec="f32", ef_construction=60)
+    index.add(x)
+    found = index.search(x, 1, ef_search=32).labels[:, 0]
+    assert (found == np.arange(len(x))).mean() > 0.998
+    between = (x[:100] + x[100:200]) / 2
+    hits = index.search(between, 10, ef_search=300)
+    exact = index.exact_search(between, 10)
+    assert (hits.distances <= exact.distances[:, -1:] * (1 + 1e-6)).mean() > 0.95
+    gone = rng.permutation(len(x))[:4000]
+    index.remove(gone)
+    left = np.setdiff1d(np.arange(len(x)), gone)
+    found = index.search(x[left], 1, ef_search=64).labels[:, 0]
+    assert (found == left).mean() > 0.995
+
+
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 @pytest.mark.parametrize("order", ["sorted", "mixed"])
 @pytest.mark.parametrize("bulk", [True, False])
