@@ -81,6 +81,9 @@ def test_distances_are_those_of_all_ten_bits(engine, use_backend, metric, codec,
     """Against float64, from the codes that the engine itself stored."""
     x, queries = vectors(rng, 300, dim, "f32"), vectors(rng, 20, dim, "f32")
     index = built(x, metric, codec=codec, keep_vectors="none")
+    if codec == "turbo" and index.codec == "f32":
+        assert dim <= 2
+        pytest.skip("300 rows on a line are too close for codes")
     assert index.codec == ("sq10" if codec == "turbo" else codec)
     rows = index._core.export_state().rows
     truth = np.stack([codes.distances(index._config, query, rows) for query in queries])
