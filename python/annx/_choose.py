@@ -169,15 +169,17 @@ def _is_blurred(config: Config, rows: NDArray[np.float32]) -> bool:
     if config.metric not in ("l2", "cosine") or len(rows) < _FEWEST:
         return False
     probes = rows[(2 * np.arange(_PROBES) + 1) * len(rows) // (2 * _PROBES)]
-    near = rows[_roughly_nearest(config, probes, rows)]
-    exact = _comparable(config, probes)
-    apart = _comparable(config, near) - exact[:, None]
-    squares = np.einsum("ijk,ijk->ij", apart, apart)
-    # Copies are found together, whatever the code.
-    squares[squares == 0] = np.inf
-    tenth = np.sort(squares, axis=1)[:, min(9, squares.shape[1] - 1)]
-    errors = _CODE_ERROR / np.sqrt(config.dim) * np.einsum("ij,ij->i", exact, exact)
-    return bool((errors > _MOST_ERROR * tenth).mean() >= 0.25)
+    blurred = 0
+    for probe, near in zip(probes, _roughly_nearest(config, probes, rows), strict=True):
+        exact = _comparable(config, probe)
+        apart = _comparable(config, rows[near]) - exact
+        squares = np.einsum("ij,ij->i", apart, apart)
+        # Copies are found together, whatever the code.
+        squares[squares == 0] = np.inf
+        tenth = np.sort(squares)[min(9, len(squares) - 1)]
+        error = _CODE_ERROR / np.sqrt(config.dim) * exact.dot(exact)
+        blurred += bool(error > _MOST_ERROR * tenth)
+    return 4 * blurred >= _PROBES
 
 
 def _comparable(config: Config, rows: NDArray[np.float32]) -> NDArray[np.float64]:
