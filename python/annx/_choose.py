@@ -115,19 +115,19 @@ def by_rows(config: Config, preset: str, keep: str, rows: NDArray[np.float32]) -
             why = f"{preset}: every value is a whole number from {low} to {high}, kept exactly"
             chosen = replace(config, codec=codec, keep="", wide=True, edge_bits=edge_bits)
             return Choice(chosen, why + beside)
+    floats = replace(config, codec="f32", keep="", wide=False, edge_bits=0)
     if any_exact and _is_far_off(config, rows):
         why = f"{preset}: the vectors lie far from 0 beside their spread, where codes lose too much"
-        return Choice(replace(config, codec="f32", keep="", wide=False, edge_bits=0), why)
+        return Choice(floats, why)
+    if as_auto and config.dim < _CODES_FROM_DIM and keep in ("auto", "f32"):
+        why = f"{preset}: dim below {_CODES_FROM_DIM}, where codes would save little"
+        return Choice(floats, why)
     if any_exact and _is_blurred(config, rows):
         why = f"{preset}: near neighbours differ by little more than 8-bit codes err"
-        return Choice(replace(config, codec="f32", keep="", wide=False, edge_bits=0), why)
+        return Choice(floats, why)
     kept = keep if keep in ("f16", "f32") else ""
-    if as_auto:
-        if config.dim < _CODES_FROM_DIM and keep in ("auto", "f32"):
-            why = f"{preset}: dim below {_CODES_FROM_DIM}, where codes would save little"
-            return Choice(replace(config, codec="f32", keep="", wide=False), why)
-        if keep == "auto":
-            kept = "f16" if _fits_half(rows) else "f32"
+    if as_auto and keep == "auto":
+        kept = "f16" if _fits_half(rows) else "f32"
     codec = "sq8" if kept else "sq10"
     held = f"; vectors kept as {kept} for exact distances" if kept else ""
     why = f"{preset}: 8-bit codes to walk the graph{beside}{held}"
@@ -156,9 +156,7 @@ def wider(config: Config, keep: str, rows: NDArray[np.float32]) -> Config:
 
 def _is_far_off(config: Config, rows: NDArray[np.float32]) -> bool:
     """Whether a common offset would drown the differences of 8-bit codes."""
-    sample = rows[:: max(1, len(rows) // _SAMPLE)].astype(np.float64)
-    if config.metric == "cosine":
-        sample /= np.sqrt(np.einsum("ij,ij->i", sample, sample))[:, None]
+    sample = _comparable(config, rows[:: max(1, len(rows) // _SAMPLE)])
     squares = np.einsum("ij,ij->i", sample, sample).mean()
     spread = sample.var(axis=0).sum()
     return len(sample) >= _FEWEST and bool(squares > _FAR * spread)
@@ -196,16 +194,21 @@ def _roughly_nearest(
     """Return the places of the `_NEAR` rows nearest to each probe, as float32 tells them apart."""
     # Squares of float32 overflow from 2^64 on.
     scale = np.float32(1) / max(np.float32(np.abs(probes).max()), np.finfo(np.float32).tiny)
-    asked = probes * scale
+
+    def comparable(some: NDArray[np.float32]) -> NDArray[np.float32]:
+        scaled = some * scale
+        if config.metric == "cosine":
+            lengths = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+            scaled /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
+        return scaled
+
+    asked = comparable(probes)
     least = np.empty((len(probes), 0), np.float32)
     places = np.empty((len(probes), 0), np.int64)
     first = 0
     for block in _blocks(rows, 8 * _BLOCK):
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = block * scale
-            if config.metric == "cosine":
-                lengths = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
-                scaled /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
+            scaled = comparable(block)
             # Without |probe|^2, which is the same for all.
             far = np.einsum("ij,ij->i", scaled, scaled) - 2 * (asked @ scaled.T)
         far = np.concatenate([least, far], axis=1)
