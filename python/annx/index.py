@@ -46,8 +46,9 @@ class Index(Changeable, Explained, Persisted, Tunable):
         (``"sq8"``) and compared by their kept vectors; few dimensions as float32.
         ``"compact"`` keeps codes of 10 bits alone (``"sq10"``), ``"turbo"`` puts codes
         of a row's neighbours beside them: on some data more queries per second, in about
-        twice the memory of float32 rows, less from 512 dimensions; beneath 24 dimensions
-        it does as ``"auto"``. ``"sq4"`` has codes of 8 bits, or without vectors of 10, in an
+        twice the memory of float32 rows, less from 512 dimensions; beneath 24 dimensions, and
+        where 10,000 first rows or more are about equally near to each other, it does as
+        ``"auto"``. ``"sq4"`` has codes of 8 bits, or without vectors of 10, in an
         order by which the C++ backend walks the graph on 4 bits of each: faster on
         embeddings of many dimensions, at fault where near rows differ by little beside
         their length. ``"b1"`` is for ``"hamming"``, which goes with no other.

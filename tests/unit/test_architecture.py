@@ -34,7 +34,7 @@ PYTHON_LAYERS = [
     {"_check", "_sums", "_layout"},
     {"_source"},
     {"_log"},
-    {"_format", "_map", "_health", "_choose", "_sample", "_result"},
+    {"_format", "_map", "_health", "_choose", "_probe", "_sample", "_result"},
     {"_describe"},
     {"_filter", "_persist", "_pick", "_tune"},
     {"_changes", "_explain", "_recall"},
