@@ -83,7 +83,8 @@ std::int32_t below(std::uint16_t x) noexcept {
 }
 
 // The query of 2-bit codes, as int8.
-kernels::EdgeQuery as_codes(const float* x, std::size_t padded, std::byte* data) noexcept {
+kernels::EdgeQuery as_codes(const float* __restrict x, std::size_t padded,
+                            std::byte* __restrict data) noexcept {
   const float largest = std::max(0x1p-100F, largest_of(x, padded));
   auto* codes = reinterpret_cast<std::int8_t*>(data);
   const float inverse = 127 / largest;
@@ -100,7 +101,8 @@ kernels::EdgeQuery as_codes(const float* x, std::size_t padded, std::byte* data)
 // That of 1-bit codes. Each table holds the sums of all subsets of 4 elements, above the least of
 // them, in units that keep an entry within a byte and the sum of all within 16 bits. From the least
 // to the greatest it is the sum of the magnitudes.
-kernels::EdgeQuery as_tables(const float* x, std::size_t padded, std::byte* data) noexcept {
+kernels::EdgeQuery as_tables(const float* __restrict x, std::size_t padded,
+                             std::byte* __restrict data) noexcept {
   const std::size_t tables = padded / 4;
   std::array<float, 4> widest, magnitudes{};
   widest.fill(0x1p-100F);

@@ -16,6 +16,7 @@
 // Everything is in an anonymous namespace: see table.h.
 #pragma once
 
+#include "hadamard.h"
 #include "table.h"
 
 namespace annx::kernels {
@@ -283,40 +284,6 @@ std::uint32_t estimate(const EdgeQuery& query, const unsigned char* edges, std::
   return mask;
 }
 
-// The transform, two steps together where there are two: memory is read and written half as often.
-inline void hadamard(float* __restrict x, std::size_t n) noexcept {
-  std::size_t half = 1;
-  if (n >= 4) {
-    for (std::size_t i = 0; i < n; i += 4) {
-      const float a = x[i] + x[i + 1], b = x[i] - x[i + 1];
-      const float c = x[i + 2] + x[i + 3], d = x[i + 2] - x[i + 3];
-      x[i] = a + c;
-      x[i + 1] = b + d;
-      x[i + 2] = a - c;
-      x[i + 3] = b - d;
-    }
-    half = 4;
-  }
-  for (; 2 * half < n; half *= 4) {
-    for (std::size_t i = 0; i < n; i += 4 * half) {
-      for (std::size_t j = i; j < i + half; ++j) {
-        const float a = x[j] + x[j + half], b = x[j] - x[j + half];
-        const float c = x[j + 2 * half] + x[j + 3 * half], d = x[j + 2 * half] - x[j + 3 * half];
-        x[j] = a + c;
-        x[j + half] = b + d;
-        x[j + 2 * half] = a - c;
-        x[j + 3 * half] = b - d;
-      }
-    }
-  }
-  if (half == n) return;
-  for (std::size_t j = 0; j < half; ++j) {
-    const float a = x[j], b = x[j + half];
-    x[j] = a + b;
-    x[j + half] = a - b;
-  }
-}
-
 template <class F, class B, class H, class E>
 constexpr KernelTable table() noexcept {
   return {{kernel<FloatL2<F, float>>(), kernel<FloatL2<F, Half>>(), kernel<FloatL2<F, BFloat>>(),
@@ -330,7 +297,7 @@ constexpr KernelTable table() noexcept {
           kernel<Hamming<H>>(),
           {estimate<E, false>, estimate<E, true>},
           E::fine,
-          hadamard};
+          hadamard<F>};
 }
 
 }  // namespace

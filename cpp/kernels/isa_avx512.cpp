@@ -50,6 +50,17 @@ struct Avx512Float {
   static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_ps(a, b); }
   static Reg fma(Reg a, Reg b, Reg c) noexcept { return _mm512_fmadd_ps(a, b, c); }
   static float sum(Reg a) noexcept { return _mm512_reduce_add_ps(a); }
+  static void first_steps(float* x) noexcept {
+    _mm512_storeu_ps(x, one_step<8>(one_step<4>(one_step<2>(one_step<1>(load(x))))));
+  }
+  // Instead of each two numbers kApart their sum and their difference.
+  template <int kApart>
+  static Reg one_step(Reg a) noexcept {
+    const __m512i own = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const Reg others = _mm512_permutexvar_ps(_mm512_xor_si512(own, _mm512_set1_epi32(kApart)), a);
+    constexpr auto kSecond = static_cast<__mmask16>(0xffff / (1 + (1 << kApart)) << kApart);
+    return _mm512_mask_sub_ps(add(a, others), kSecond, others, a);
+  }
 };
 
 struct Avx512Byte {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,19 +14,14 @@ inline std::int32_t nearest_integer(float x) noexcept {
   return std::bit_cast<std::int32_t>(x + 0x1.8p23F) - 0x4b400000;
 }
 
-// Largest magnitude, in as many chains as the compiler may keep in vectors.
+// Largest magnitude of finite numbers: their bits, without signs, are in the same order, and the
+// largest of integers is found in vectors.
 inline float largest_of(const float* x, std::size_t count) noexcept {
-  constexpr std::size_t kChains = 16;
-  float most[kChains] = {};
-  std::size_t i = 0;
-  for (; i + kChains <= count; i += kChains) {
-    for (std::size_t c = 0; c < kChains; ++c) {
-      const float magnitude = std::abs(x[i + c]);
-      most[c] = most[c] < magnitude ? magnitude : most[c];
-    }
+  std::int32_t most = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    most = std::max(most, std::bit_cast<std::int32_t>(x[i]) & 0x7fffffff);
   }
-  for (; i < count; ++i) most[0] = std::max(most[0], std::abs(x[i]));
-  return *std::max_element(most, most + kChains);
+  return std::bit_cast<float>(most);
 }
 
 }  // namespace annx

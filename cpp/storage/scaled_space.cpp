@@ -13,6 +13,31 @@ namespace {
 
 constexpr float kRoot2 = 1.41421356F;
 
+// In units of 1 / inverse.
+void round(const float* __restrict x, std::size_t count, float inverse,
+           std::int8_t* __restrict codes) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    codes[i] = static_cast<std::int8_t>(nearest_integer(x[i] * inverse));
+  }
+}
+
+// In units of 4 / inverse, so that what is left of 1 / inverse is -2 to 1.
+void round_quarters(const float* __restrict x, std::size_t count, float inverse,
+                    std::int8_t* __restrict codes) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    codes[i] = static_cast<std::int8_t>((nearest_integer(x[i] * inverse) + 2) >> 2);
+  }
+}
+
+// That, four of them a byte.
+void keep_rest(const float* x, std::size_t count, float inverse, const std::int8_t* codes,
+               unsigned char* low) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    const int rest = nearest_integer(x[i] * inverse) + 2 - 4 * codes[i];
+    low[i / 4] |= static_cast<unsigned char>(rest << (i % 4 * 2));
+  }
+}
+
 }  // namespace
 
 ScaledSpace::ScaledSpace(std::size_t dim, Metric metric, std::uint64_t seed, const Layout& layout)
@@ -41,20 +66,13 @@ void ScaledSpace::encode(const float* input, float* rotated, std::int8_t* codes,
   const float step = largest > 0x1p-119F ? largest / static_cast<float>(layout_.top) : 1.0F;
   std::memset(stored, 0, stride());
   if (layout_.more) {
-    const float inverse = 4 / step;
-    for (std::size_t i = 0; i < columns(); ++i) {
-      codes[i] = static_cast<std::int8_t>((nearest_integer(rotated[i] * inverse) + 2) >> 2);
-    }
-    auto* low = reinterpret_cast<unsigned char*>(stored + layout_.low);
-    for (std::size_t i = 0; lower && i < columns(); ++i) {
-      const int rest = nearest_integer(rotated[i] * inverse) + 2 - 4 * codes[i];
-      low[i / 4] |= static_cast<unsigned char>(rest << (i % 4 * 2));
+    round_quarters(rotated, columns(), 4 / step, codes);
+    if (lower) {
+      keep_rest(rotated, columns(), 4 / step, codes,
+                reinterpret_cast<unsigned char*>(stored + layout_.low));
     }
   } else {
-    const float inverse = 1 / step;
-    for (std::size_t i = 0; i < columns(); ++i) {
-      codes[i] = static_cast<std::int8_t>(nearest_integer(rotated[i] * inverse));
-    }
+    round(rotated, columns(), 1 / step, codes);
   }
   pack(codes, stored);
   const bool l2 = metric() == Metric::kL2;
