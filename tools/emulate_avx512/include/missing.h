@@ -45,6 +45,15 @@ inline __m512i widen_bytes(__m128i x) {
   return out;
 }
 
+inline __m512i srai_epi32(__m512i x, unsigned count) {
+  std::int32_t lanes[16];
+  std::memcpy(lanes, &x, sizeof x);
+  for (std::int32_t& lane : lanes) lane >>= count < 31 ? count : 31;
+  __m512i out;
+  std::memcpy(&out, lanes, sizeof out);
+  return out;
+}
+
 inline __m512 cvtepi32_ps(__m512i x) {
   std::int32_t from[16];
   float to[16];
@@ -119,9 +128,11 @@ inline Lane reduce_add(Reg x) {
 #undef _mm512_cvtepi8_epi32
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_cvtepi32_ps
+#undef _mm512_srai_epi32
 #define _mm_maskz_loadu_epi8(mask, p) (emulated::maskz_load<__m128i, std::uint8_t>(mask, p))
 #define _mm512_cvtepi8_epi32(x) (emulated::widen_bytes<std::int8_t>(x))
 #define _mm512_cvtepu8_epi32(x) (emulated::widen_bytes<std::uint8_t>(x))
+#define _mm512_srai_epi32(x, count) (emulated::srai_epi32(x, count))
 #define _mm512_cvtepi32_ps(x) (emulated::cvtepi32_ps(x))
 #undef _mm512_zextsi128_si512
 #undef _mm512_zextsi256_si512
