@@ -142,8 +142,13 @@ class Graph {
   // Takes all dead nodes, sorted, out of the graph, and mends what they leave; `alive` is the
   // lowest node that stays. Closes the gate for moments only. What `poll` throws ends the work with
   // a valid graph, the nodes still dead.
-  void purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows, std::size_t num_threads,
-             ScratchPool& scratches, Gate& gate, const std::function<void(double)>& poll);
+  // Returns where ways ended that led through them, for mend_ways().
+  std::vector<Slot> purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
+                          std::size_t num_threads, ScratchPool& scratches, Gate& gate,
+                          const std::function<void(double)>& poll);
+  // Leads to each of these nodes that a search does not find. What `poll` throws ends the work.
+  void mend_ways(std::vector<Slot> ends, std::size_t rows, std::size_t num_threads,
+                 ScratchPool& scratches, Gate& gate, const std::function<void()>& poll);
   // Makes the tree of level 0 span the live `nodes` again, if a file was not as it should be. Stops
   // where `go_on` says so, and returns the number of trees that are left over.
   std::size_t replant(const std::vector<Slot>& nodes, std::size_t rows, ScratchPool& scratches,
@@ -300,6 +305,11 @@ class Graph {
   Slot with_room(Slot start, const RowEdits& rows) const;
   void forget_numbers(Slot alive, Seeds seeds, Gate& gate);
   Seeds living_seeds(Scratch& scratch) const;
+
+  // ways.cpp
+  std::vector<Slot> ends_of_ways(const std::vector<Slot>& dead, std::size_t num_threads,
+                                 ScratchPool& scratches) const;
+  bool lead(Slot* row, Slot from, Slot target, Scratch& scratch) const;
 
   // repair.cpp
   void around_dead(const Layer& layer, Slot node, std::size_t nodes, Scratch& scratch) const;

@@ -104,9 +104,9 @@ void Graph::leave_tree(const std::vector<Slot>& dead, std::size_t num_threads, S
   commit();
 }
 
-void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
-                  std::size_t num_threads, ScratchPool& scratches, Gate& gate,
-                  const std::function<void(double)>& poll) {
+std::vector<Slot> Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
+                               std::size_t num_threads, ScratchPool& scratches, Gate& gate,
+                               const std::function<void(double)>& poll) {
   {
     ScratchPool::Lease lease(scratches);
     make_room(*lease);
@@ -116,8 +116,7 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
   // Rows are mended one by one, from what no other mending changes.
   constexpr std::size_t kTask = 64;     // rows to mend at a time
   constexpr std::size_t kScan = 16384;  // rows to look at between
-  std::vector<Slot> ill;
-  std::vector<Slot> mended;
+  std::vector<Slot> ill, mended, ends;
   for (std::size_t first = 0; first < rows;) {
     ill.clear();
     for (std::size_t seen = 0; first < rows && seen < kScan && ill.size() < kTask * num_threads;
@@ -143,6 +142,7 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
   {
     ScratchPool::Lease lease(scratches);
     make_room(*lease);
+    ends = ends_of_ways(dead, num_threads, scratches);
     forget_numbers(alive, living_seeds(*lease), gate);
   }
   constexpr std::size_t kClear = 512;
@@ -153,6 +153,7 @@ void Graph::purge(const std::vector<Slot>& dead, Slot alive, std::size_t rows,
       dead_.reset(dead[i]);
     }
   }
+  return ends;
 }
 
 // Instead of each seed that is dead the nearest that lives among its neighbours.

@@ -111,18 +111,22 @@ void Index::purge(std::size_t num_threads, const std::function<void()>& poll) {
   }
   if (dead.empty()) return;
   unfinished_ = true;
+  std::vector<Slot> ends;
   try {
-    graph_.purge(dead, lowest_alive(), size_, num_threads, scratch_, gate_,
-                 [&](double) { poll(); });
+    ends = graph_.purge(dead, lowest_alive(), size_, num_threads, scratch_, gate_,
+                        [&](double) { poll(); });
   } catch (...) {
     unfinished_ = false;
     throw;
   }
   lone_ = false;
-  const std::lock_guard exclusive(gate_);
-  free_.insert(free_.end(), dead.begin(), dead.end());
-  std::sort(free_.begin(), free_.end(), std::greater());
-  unfinished_ = false;
+  {
+    const std::lock_guard exclusive(gate_);
+    free_.insert(free_.end(), dead.begin(), dead.end());
+    std::sort(free_.begin(), free_.end(), std::greater());
+    unfinished_ = false;
+  }
+  graph_.mend_ways(std::move(ends), size_, num_threads, scratch_, gate_, poll);
 }
 
 std::size_t Index::repair(double seconds, std::size_t num_threads, const Poll& poll) {

@@ -44,14 +44,13 @@ class Index(Changeable, Explained, Persisted, Tunable):
         memory of float32 or less: the first rows decide, and `info` says how. Whole numbers
         from 0 to 255 or -128 to 127 are kept as bytes; others are walked as 8-bit codes
         (``"sq8"``) and compared by their kept vectors; few dimensions as float32.
-        ``"compact"`` keeps codes of 10 bits alone (``"sq10"``), ``"turbo"`` puts codes
-        of a row's neighbours beside them: on some data more queries per second, in about
-        twice the memory of float32 rows, less from 512 dimensions; beneath 24 dimensions, and
-        where 10,000 first rows or more are about equally near to each other, it does as
-        ``"auto"``. ``"sq4"`` has codes of 8 bits, or without vectors of 10, in an
-        order by which the C++ backend walks the graph on 4 bits of each: faster on
-        embeddings of many dimensions, at fault where near rows differ by little beside
-        their length. ``"b1"`` is for ``"hamming"``, which goes with no other.
+        ``"compact"`` keeps codes of 10 bits alone (``"sq10"``), ``"turbo"`` puts codes of a
+        row's neighbours beside them: on some data more queries per second, in twice the memory
+        of float32 rows, less from 512 dimensions; beneath 24 dimensions, and where 10,000 first
+        rows or more are about equally near, as ``"auto"``. ``"sq4"`` has codes of 8 bits, or
+        without vectors of 10, in an order by which the C++ backend walks the graph on 4 bits of
+        each: faster on embeddings of many dimensions, at fault where near rows differ by little
+        beside their length. ``"b1"`` is for ``"hamming"``, which goes with no other.
     keep_vectors : {"auto", "f16", "f32", "none"}
         With scaled codecs and the presets: how the vectors themselves are kept beside the
         codes, for exact distances and for `get`. ``"auto"`` rounds them to float16

@@ -58,6 +58,17 @@ def test_more_clusters_than_seeds_at_once(engine, rng):
     assert (found == left).mean() > 0.995
 
 
+def test_removals_leave_ways_between_clusters(engine, rng):
+    """One row of a hundred was no longer found by a search of this width."""
+    x, _ = islands(rng, (40,) * 300, 32, 100)
+    x = x[rng.permutation(len(x))]
+    index = annx.Index(32, codec="f32")
+    index.add(x)
+    index.remove(np.arange(6000))
+    left = np.arange(6000, len(x))
+    assert (index.search(x[left], 1, ef_search=64).labels[:, 0] == left).mean() > 0.9985
+
+
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 @pytest.mark.parametrize("order", ["sorted", "mixed"])
 @pytest.mark.parametrize("bulk", [True, False])

@@ -49,6 +49,7 @@ from annx._backends.numba_purge import (
     without_dead,
 )
 from annx._backends.numba_state import export_state, import_state
+from annx._backends.numba_ways import Ways, ends_of_ways
 from annx._backends.numba_work import run
 from annx.errors import CapacityError, LabelError
 
@@ -65,7 +66,7 @@ _MENDED = 256
 _Runs = Iterator[tuple[int, int, int]]
 
 
-class Changing(Learning):
+class Changing(Learning, Ways):
     """Changes run one at a time, and searches between their steps of some 50 ms."""
 
     #: A change is at work on what others do not see; after an interrupt, `_recover`.
@@ -395,12 +396,14 @@ class Changing(Learning):
             self._mend(graph.upper_links, graph.upper_slot, ill)
             tick()
         left = without_dead(store, graph)
+        ends = ends_of_ways(store, graph, gone)
         with self._lock.writing():
             self._unfinished = True
             self._graph = left
             left.links[gone] = NO_LINK
             self._free = np.sort(np.concatenate([self._free, gone]))
             self._unfinished = False
+        self._mend_ways(ends, poll)
 
     def _mend(self, links: NDArray[np.uint32], slots: NDArray[np.uint32], ill: Slots) -> None:
         if not len(ill):

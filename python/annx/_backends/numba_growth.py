@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annx._backends.base import GROWTH_RANKS, SLOT_MASK
-from annx._backends.numba_graph import NEVER, Stop, beam
+from annx._backends.numba_graph import NEVER, Stop
 from annx._backends.numba_jit import entry, inner
-from annx._backends.numba_kernels import load, scale_of
 from annx._backends.numba_layout import Graph, Scratch, Store
 from annx._backends.numba_rerank import DEVIATIONS, error_of
-from annx._backends.numba_seeds import start_of
+from annx._backends.numba_seeds import beam_for
 
 #: Width of the beam that looks for what it is learned from, without the row itself.
 WIDEST = 1 << (GROWTH_RANKS - 1)
@@ -54,16 +53,9 @@ def profile_block(
     store: Store, graph: Graph, scratch: Scratch, slots: NDArray[np.int64], out: NDArray[np.float32]
 ) -> None:
     """Enter how far the neighbours of rank 1, 2, 4 ... of these nodes are, if there are so many."""
-    row: Any = np.int64(0)
-    query = scratch.query
     for n in range(slots.size):
         slot = slots[n]
-        scale = load(store.rows, slot, scale_of(store, slot), query, row)
-        node, dist = start_of(store, graph, scratch, query, row, scale)
-        nodes = graph.upper_slot[:0]
-        count = beam(
-            store, graph.links, nodes, scratch, query, row, scale, node, dist, WIDEST + 1, NEVER
-        )
+        count = beam_for(store, graph, scratch, slot, WIDEST + 1)
         if count <= WIDEST:
             continue
         self: Any = np.int64(0)

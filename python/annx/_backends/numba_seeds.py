@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from annx._backends.numba_graph import descend
+from annx._backends.numba_graph import NEVER, beam, descend
 from annx._backends.numba_jit import inner
-from annx._backends.numba_kernels import code_distance, distance
+from annx._backends.numba_kernels import code_distance, distance, load, scale_of
 from annx._backends.numba_layout import SEEDS, Graph, Scratch, Store
 
 
@@ -32,6 +32,18 @@ def start_of(
     """Where a search on level 0 begins, and its distance."""
     node, best = descend(store, graph, scratch, query, i, scale, 0)
     return nearest_start(store, graph, query, i, scale, node, best)
+
+
+@inner
+def beam_for(store: Store, graph: Graph, scratch: Scratch, slot: int, ef: int) -> Any:
+    """Search for a node by a beam, left in the pool; return how many that holds."""
+    row: Any = np.int64(0)
+    scale = load(store.rows, slot, scale_of(store, slot), scratch.query, row)
+    node, dist = start_of(store, graph, scratch, scratch.query, row, scale)
+    return beam(
+        store, graph.links, graph.upper_slot[:0], scratch, scratch.query, row, scale, node, dist,
+        ef, NEVER,
+    )  # fmt: skip
 
 
 @inner
