@@ -100,7 +100,7 @@ class Ways(Parts):
             for first in range(0, len(ends), _BLOCK):
                 block = ends[first : first + _BLOCK]
                 found = np.empty(len(block), np.int64)
-                scratch = self._take_scratch(max(_WIDTH, self._config.ef_construction))
+                scratch = self._take_scratch(_WIDTH)
                 _find_nodes(store, graph, scratch, block, found)
                 self._idle.append(scratch)
                 lost = found != block
