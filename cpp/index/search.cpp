@@ -136,7 +136,10 @@ void Index::search(const std::byte* queries, std::size_t count, std::size_t k, s
     const auto query = [&](std::size_t i) { return queries + i * space().input_bytes(); };
     take_turns(
         graph_, scratch_, from, to,
-        [&](std::size_t i, Scratch& scratch) { begin(query(i), k, ef, scratch); },
+        [&](std::size_t i, Scratch& scratch) {
+          if (i + 1 < to) prefetch(query(i + 1), space().input_bytes());
+          begin(query(i), k, ef, scratch);
+        },
         [&](std::size_t i, Scratch& scratch) {
           finish(query(i), k, ef, scratch, labels + i * k, distances + i * k);
         });
