@@ -309,7 +309,7 @@ class Graph {
   // ways.cpp
   std::vector<Slot> ends_of_ways(const std::vector<Slot>& dead, std::size_t num_threads,
                                  ScratchPool& scratches) const;
-  bool lead(Slot* row, Slot from, Slot target, Scratch& scratch) const;
+  void lead(Slot* row, Slot from, Slot target, Scratch& scratch) const;
 
   // repair.cpp
   void around_dead(const Layer& layer, Slot node, std::size_t nodes, Scratch& scratch) const;

@@ -2,7 +2,8 @@
 //
 // Where clusters are far apart, few rows lead from one to another, and a row that loses its
 // neighbours finds others close by. What a removed row led to may then be found by no narrow
-// search. So it is searched for, and where that ends elsewhere a link leads from there.
+// search. So it is searched for, and where that ends elsewhere a link leads from there: if it is
+// nearer than what was found, which under inner products a short row is not.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -43,15 +44,15 @@ std::vector<Slot> Graph::ends_of_ways(const std::vector<Slot>& dead, std::size_t
 }
 
 // Takes `target` into a row in place of its farthest occluded link that is none of the tree's.
-bool Graph::lead(Slot* row, Slot from, Slot target, Scratch& scratch) const {
+void Graph::lead(Slot* row, Slot from, Slot target, Scratch& scratch) const {
   std::size_t count = 0;
   for (; count < degree() && row[count] != kNoLink; ++count) {
-    if ((row[count] & kSlotMask) == target) return false;
+    if ((row[count] & kSlotMask) == target) return;
     scratch.slots[count] = row[count] & kSlotMask;
   }
   if (count < degree()) {
     row[count] = target;
-    return true;
+    return;
   }
   vectors_.distances(vectors_.query(from), scratch.slots.data(), count, scratch.near.data());
   std::size_t victim = count;
@@ -59,9 +60,7 @@ bool Graph::lead(Slot* row, Slot from, Slot target, Scratch& scratch) const {
     if ((row[i] & kOccludedFlag) == 0 || (row[i] & kTreeFlag) != 0) continue;
     if (victim == count || scratch.near[i] > scratch.near[victim]) victim = i;
   }
-  if (victim == count) return false;
-  row[victim] = target;
-  return true;
+  if (victim < count) row[victim] = target;
 }
 
 void Graph::mend_ways(std::vector<Slot> ends, std::size_t rows, std::size_t num_threads,
@@ -80,11 +79,12 @@ void Graph::mend_ways(std::vector<Slot> ends, std::size_t rows, std::size_t num_
         Scratch& scratch = *lease;
         for (std::size_t i = task * kTask; i < std::min(count, (task + 1) * kTask); ++i) {
           const Slot end = ends[first + i];
-          search(vectors_.query(end), kWidth, rows, scratch);
-          found[i] = scratch.pool.size() > 0 ? scratch.pool[0].id : end;
-          for (std::size_t j = 0; j < scratch.pool.size(); ++j) {
-            if (scratch.pool[j].id == end) found[i] = end;
-          }
+          const Query query = vectors_.query(end);
+          search(query, kWidth, rows, scratch);
+          const Pool& pool = scratch.pool;
+          bool missed = pool.size() > 0 && vectors_.near(query, end) < pool.limit();
+          for (std::size_t j = 0; j < pool.size(); ++j) missed = missed && pool[j].id != end;
+          found[i] = missed ? pool[0].id : end;
         }
       });
       ScratchPool::Lease lease(scratches);

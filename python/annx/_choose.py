@@ -105,15 +105,16 @@ def by_rows(config: Config, preset: str, keep: str, rows: NDArray[np.float32]) -
             chosen = replace(config, codec=codec, keep="", wide=True, edge_bits=edge_bits)
             return Choice(chosen, why + beside)
     floats = replace(config, codec="f32", keep="", wide=False, edge_bits=0)
+    without = "" if edge_bits else beside
     if any_exact and _is_far_off(config, rows):
         why = f"{preset}: the vectors lie far from 0 beside their spread, where codes lose too much"
-        return Choice(floats, why)
+        return Choice(floats, why + without)
     if as_auto and config.dim < _CODES_FROM_DIM and keep in ("auto", "f32"):
         why = f"{preset}: dim below {_CODES_FROM_DIM}, where codes would save little"
-        return Choice(floats, why)
+        return Choice(floats, why + without)
     if any_exact and nearest.blurred():
         why = f"{preset}: near neighbours differ by little more than 8-bit codes err"
-        return Choice(floats, why)
+        return Choice(floats, why + without)
     kept = keep if keep in ("f16", "f32") else ""
     if as_auto and keep == "auto":
         kept = "f16" if _fits_half(rows) else "f32"

@@ -73,6 +73,8 @@ class Nearest:
             return False
         crowded = 0
         for probe, near in self._each():
+            if len(near) < _CROWD:
+                continue
             if self._config.metric == "ip":
                 far, length = _products(probe, near)
             else:
@@ -85,10 +87,9 @@ class Nearest:
     def _each(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         # One at a time: all would take a gigabyte where rows are as wide as they may be.
         for place, near in zip(self._places, self._near, strict=True):
-            yield (
-                comparable(self._config, self._rows[place]),
-                comparable(self._config, self._rows[near]),
-            )
+            # Copies are found together, whatever the code.
+            apart = np.unique(self._rows[near], axis=0)
+            yield comparable(self._config, self._rows[place]), comparable(self._config, apart)
 
     @cached_property
     def _places(self) -> NDArray[np.int64]:
@@ -111,8 +112,7 @@ def _squares(probe: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[n
     """Squared distances, sorted."""
     apart = near - probe
     squares = np.einsum("ij,ij->i", apart, apart)
-    # Copies are found together, whatever the code.
-    squares[squares == 0] = np.inf
+    squares[squares == 0] = np.inf  # the probe itself
     return np.sort(squares)
 
 

@@ -35,7 +35,12 @@ def edge_bits(rows, metric):
 @pytest.mark.parametrize("scale", [1e-30, 1, 1e30])
 @pytest.mark.parametrize(
     ("make", "metric", "dim"),
-    [(isotropic, "l2", 48), (isotropic, "cosine", 600), (stretched, "ip", 64)],
+    [
+        (isotropic, "l2", 48),
+        (isotropic, "l2", 28),
+        (isotropic, "cosine", 600),
+        (stretched, "ip", 64),
+    ],
 )
 def test_rows_that_are_about_equally_near_get_no_codes_of_edges(make, metric, dim, scale, rng):
     rows = make(rng, 30_000, dim) * np.float32(scale)
@@ -56,9 +61,17 @@ def test_whole_numbers_are_asked_as_well(rng):
     assert (choice.config.codec, choice.config.edge_bits) == ("i8", 0)
 
 
-def test_copies_are_no_crowd(rng):
-    rows = np.tile(rng.integers(-9, 10, (300, 32)), (40, 1)).astype(np.float32)
-    assert edge_bits(rows, "l2") == 2
+@pytest.mark.parametrize("copies", [6, 40])
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+def test_copies_are_no_crowd(metric, copies, rng):
+    rows = np.tile(clusters(rng, 12_000 // copies, 48), (copies, 1))
+    assert edge_bits(rows, metric) == 2
+
+
+def test_a_zero_row_is_no_crowd():
+    rows = np.zeros((12_000, 48), np.float32)
+    rows[0] = 0.5
+    assert edge_bits(rows, "ip") == 2
 
 
 def test_turbo_finds_there_what_auto_finds(rng):

@@ -56,11 +56,16 @@ def _far_ends(
 def _find_nodes(
     store: Store, graph: Graph, scratch: Scratch, slots: NDArray[np.int64], out: NDArray[np.int64]
 ) -> None:
-    """Enter each node that a search for it finds, else the nearest one that it found."""
+    """Enter each node that a search for it finds, else the nearest one that it found.
+
+    Those no nearer than all that it found count as found: under ``"ip"`` short rows are such.
+    """
     for n in range(slots.size):
         slot = slots[n]
         count = beam_for(store, graph, scratch, slot, _WIDTH)
         out[n] = np.int64(scratch.pool_node[0] & SLOT_MASK)
+        if count == _WIDTH and code_distance(store, slot, slot) >= scratch.pool_dist[count - 1]:
+            out[n] = slot
         for i in range(count):
             if np.int64(scratch.pool_node[i] & SLOT_MASK) == slot:
                 out[n] = slot
