@@ -28,9 +28,10 @@ _MOST_ERROR = 0.15
 #: 1 / sqrt(dim) of it, by bits a dimension (6.5 and 13 % at 128: RaBitQ, arXiv 2405.12497).
 _EDGE_ERROR = {2: 0.735, 1: 1.47}
 #: Neighbours within one such error of the 10th, itself and those before it included, from
-#: which estimates do not lead a search: 28 and fewer on 19 sets where searches by edges take
-#: .6 to 1.2 times as long as without to recall .95, 40 and more on 6 where they take 1.1 to 1.9
-#: times as long, or never get there.
+#: which estimates do not lead a search: 40 and more on 6 sets where searches by edges take 1.1
+#: to 1.9 times as long as without to recall .95, or never get there; 29 and fewer on 17 where
+#: they take .6 to 1.1 times. Isotropic clusters in 64 to 256 dimensions (22; 1.3 times) are not
+#: told apart from these.
 _CROWD = 35
 #: Elements looked at together, 4 MiB of float32.
 _BLOCK = 1 << 20
