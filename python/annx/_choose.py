@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annx import _validate
 from annx._backends.base import SCALED, STORAGE_DTYPES, Config
-from annx._probe import FEWEST, Nearest, comparable
+from annx._probe import FEWEST, Nearest, blocks, comparable
 from annx.errors import ParameterError
 
 #: What `codec` may be besides the codecs themselves.
@@ -162,22 +162,17 @@ def _is_far_off(config: Config, rows: NDArray[np.float32]) -> bool:
     return len(sample) >= FEWEST and bool(squares > _FAR * spread)
 
 
-def _blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    step = max(1, _BLOCK // rows.shape[1])
-    return [rows[first : first + step] for first in range(0, len(rows), step)]
-
-
 def _is_whole(rows: NDArray[Any], codec: str) -> bool:
     low, high = np.iinfo(STORAGE_DTYPES[codec]).min, np.iinfo(STORAGE_DTYPES[codec]).max
     return all(
         bool(((block >= low) & (block <= high) & (block == np.floor(block))).all())
-        for block in _blocks(rows)
+        for block in blocks(rows, _BLOCK)
     )
 
 
 def _fits_half(rows: NDArray[Any]) -> bool:
     least, most = _HALF_RANGE
-    for block in _blocks(rows):
+    for block in blocks(rows, _BLOCK):
         largest = np.abs(block).max(axis=1)
         if not ((largest <= most) & ((largest >= least) | (largest == 0))).all():
             return False

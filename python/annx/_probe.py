@@ -89,8 +89,11 @@ class Nearest:
         # One at a time: all would take a gigabyte where rows are as wide as they may be.
         for place, near in zip(self._places, self._near, strict=True):
             # Copies are found together, whatever the code.
-            apart = np.unique(self._rows[near], axis=0)
-            yield comparable(self._config, self._rows[place]), comparable(self._config, apart)
+            apart = list({self._rows[i].tobytes(): i for i in near}.values())
+            yield (
+                comparable(self._config, self._rows[place]),
+                comparable(self._config, self._rows[apart]),
+            )
 
     @cached_property
     def _places(self) -> NDArray[np.int64]:
@@ -149,7 +152,7 @@ def _roughly_nearest(
     least = np.empty((len(probes), 0), np.float32)
     places = np.empty((len(probes), 0), np.int64)
     first = 0
-    for block in _blocks(rows):
+    for block in blocks(rows, _BLOCK):
         with np.errstate(over="ignore", invalid="ignore"):
             here = scaled(block)
             far = -(asked @ here.T)
@@ -166,6 +169,7 @@ def _roughly_nearest(
     return places
 
 
-def _blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    step = max(1, _BLOCK // rows.shape[1])
+def blocks(rows: NDArray[Any], elements: int) -> list[NDArray[Any]]:
+    """Split rows into runs of so many elements, at least a row each."""
+    step = max(1, elements // rows.shape[1])
     return [rows[first : first + step] for first in range(0, len(rows), step)]
